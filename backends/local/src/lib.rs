@@ -1,0 +1,1 @@
+//! Strongroom's AES-256-GCM encrypted local store

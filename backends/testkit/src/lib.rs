@@ -1,0 +1,1 @@
+//! Conformance trials and faulty backends for Strongroom stores

@@ -1,0 +1,1 @@
+//! A host program that embeds Strongroom

@@ -1,0 +1,1 @@
+//! Gives WebAssembly components the secrets they are granted, and nothing else
