@@ -1,0 +1,98 @@
+//! How the probe answers.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use strongroom_guest::{Error, Secret};
+
+/// One line, which the test sees at once.
+pub(crate) fn say(line: impl Display) {
+    println!("{line}");
+    // A test that has closed its end has seen what it wanted.
+    let _ = io::stdout().flush();
+}
+
+/// A value, in hex.
+pub(crate) fn say_value(value: &Secret) {
+    say(format_args!("value {}", hex::encode(value.expose())));
+}
+
+/// Bytes that are no secret, in hex.
+pub(crate) fn say_bytes(bytes: &[u8]) {
+    say(format_args!("bytes {}", hex::encode(bytes)));
+}
+
+/// A vault's error: its variant as in WIT, and what it carries.
+pub(crate) fn say_error(error: &Error) {
+    let (variant, payload) = parts(error);
+    say(format_args!("error: {variant} {payload}")
+        .to_string()
+        .trim_end());
+}
+
+/// The variant's name as in WIT.
+pub(crate) fn variant(error: &Error) -> &'static str {
+    parts(error).0
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn milliseconds(time: SystemTime) -> u128 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis())
+}
+
+/// `-` for none.
+pub(crate) fn or_dash<T: Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+/// Why a call is over.
+pub(crate) enum Failure {
+    /// The arguments name no call.
+    Usage,
+    /// The vault said so.
+    Vault(Error),
+    /// Something else of the outside: a file, the network, standard input.
+    Io(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn report(&self) {
+        match self {
+            Self::Usage => eprintln!("usage: see the calls in tests/guests/src/bin/probe"),
+            Self::Vault(error) => say_error(error),
+            Self::Io(error) => say(format_args!("io-error {:?}", error.kind())),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn parts(error: &Error) -> (&'static str, String) {
+    match error {
+        Error::Denied => ("denied", String::new()),
+        Error::NotFound => ("not-found", String::new()),
+        Error::InvalidReference(why) => ("invalid-reference", why.clone()),
+        Error::InvalidArgument(why) => ("invalid-argument", why.clone()),
+        Error::TooLarge { limit } => ("too-large", limit.to_string()),
+        Error::Conflict { current } => ("conflict", current.to_string()),
+        Error::Unsupported(what) => ("unsupported", what.clone()),
+        Error::QuotaExceeded { retry_after } => {
+            ("quota-exceeded", retry_after.as_millis().to_string())
+        }
+        Error::Unavailable(what) => ("unavailable", what.clone()),
+        Error::Failed(what) => ("failed", what.clone()),
+        other => ("other", other.to_string()),
+    }
+}
