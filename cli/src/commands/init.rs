@@ -1,0 +1,352 @@
+//! `strongroom init`: a configuration, a vault with its key, and an audit log.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags};
+use serde_json::json;
+use strongroom::audit;
+use strongroom::backend::VaultId;
+use strongroom::config::Config;
+use strongroom_backend_local as local;
+
+use crate::backends;
+use crate::context::Context;
+use crate::failure::{Failure, chain};
+use crate::output;
+
+/// The names that the contract gives to what `init` makes.
+const CONFIG: &str = "strongroom.toml";
+const KEYS: &str = "keys";
+const AUDIT_LOG: &str = "audit.jsonl";
+const AUDIT_KEY: &str = "keys/audit.key";
+
+/// Make a configuration, one local vault with its key, and an audit log
+///
+/// Nothing that exists is overwritten, and a failure leaves nothing behind.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  strongroom init
+  strongroom init ~/secrets --vault app-secrets
+  strongroom init --passphrase-file /run/keys/vault-passphrase")]
+pub(crate) struct Args {
+    /// The folder; it is made if missing
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+
+    /// The id of the vault
+    #[arg(long, value_name = "ID", default_value = "local")]
+    vault: String,
+
+    /// Derive the vault's key from the passphrase in this file, in place of making a key file
+    #[arg(long, value_name = "F")]
+    passphrase_file: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let plan = Plan::new(&args)?;
+    let mut made = Made::default();
+    make(&plan, &mut made)?;
+    made.keep();
+    if context.json {
+        output::document(&plan.document())
+    } else {
+        output::text(&plan.report())
+    }
+}
+
+/// What is to be made, and where.
+struct Plan {
+    folder: PathBuf,
+    vault: VaultId,
+    /// Absolute, so that it means the same from everywhere.
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Plan {
+    fn new(args: &Args) -> Result<Self, Failure> {
+        let vault = VaultId::parse(&args.vault)
+            .map_err(|e| Failure::usage(format!("the name of the vault: {e}")))?;
+        if vault.as_str() == "audit" {
+            return Err(Failure::usage("a vault named 'audit' would share its key file with the audit log"));
+        }
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path)
+                .map_err(|e| Failure::usage(format!("cannot find {}: {e}", path.display())))
+        };
+        let passphrase_file = args.passphrase_file.as_ref().map(absolute).transpose()?;
+        if passphrase_file.as_ref().is_some_and(|path| path.to_str().is_none()) {
+            return Err(Failure::usage("the path of the passphrase file is not UTF-8"));
+        }
+        Ok(Self {
+            folder: args.folder.clone(),
+            vault,
+            passphrase_file,
+        })
+    }
+
+    fn store(&self) -> String {
+        format!("{}.vault", self.vault)
+    }
+
+    fn key(&self) -> String {
+        format!("{KEYS}/{}.key", self.vault)
+    }
+
+    fn key_source(&self) -> local::KeySource {
+        match &self.passphrase_file {
+            Some(path) => local::KeySource::passphrase_file(path),
+            None => local::KeySource::file(self.key()),
+        }
+    }
+
+    /// What must not be there yet.
+    fn results(&self) -> Vec<String> {
+        let first_key = format!("{AUDIT_KEY}.first");
+        let mut results = vec![CONFIG.to_owned(), self.store(), AUDIT_LOG.to_owned()];
+        results.extend([format!("{AUDIT_LOG}.head"), AUDIT_KEY.to_owned(), first_key]);
+        if self.passphrase_file.is_none() {
+            results.push(self.key());
+        }
+        results
+    }
+
+    fn template(&self) -> String {
+        let (key, key_note) = match &self.passphrase_file {
+            Some(path) => {
+                let path = toml::Value::from(path.to_string_lossy().into_owned());
+                (format!("{{ passphrase-file = {path} }}"), "nothing opens the store without it")
+            }
+            None => (
+                format!("{{ file = \"{}\" }}", self.key()),
+                "nothing opens the store without it: back it up, apart from the store",
+            ),
+        };
+        format!(
+            include_str!("init.toml"),
+            vault = self.vault,
+            store = self.store(),
+            key = key,
+            key_note = key_note,
+            audit_log = AUDIT_LOG,
+            audit_key = AUDIT_KEY,
+        )
+    }
+
+    fn report(&self) -> String {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let mut lines = vec![
+            "made:".to_owned(),
+            format!("  {}  the configuration: grants are written here", at(CONFIG)),
+            format!("  {}  the vault '{}', empty", at(&self.store()), self.vault),
+        ];
+        if self.passphrase_file.is_none() {
+            lines.push(format!("  {}  its key: back it up, apart from the vault", at(&self.key())));
+        }
+        lines.push(format!("  {}  the audit log and {}, its key", at(AUDIT_LOG), at(AUDIT_KEY)));
+        lines.push(format!("  {}.first  the audit log's first key", at(AUDIT_KEY)));
+        lines.push(String::new());
+        lines.push(format!("Move {}.first off this machine: with it,", at(AUDIT_KEY)));
+        lines.push("`strongroom audit verify` proves elsewhere that no record was changed, and who".into());
+        lines.push("takes this machine over must not have it.".into());
+        lines.push(String::new());
+        lines.push("next:".into());
+        if self.folder != Path::new(".") {
+            lines.push(format!("  export STRONGROOM_CONFIG={}", shell_word(&at(CONFIG))));
+        }
+        lines.push("  strongroom set stripe/api-key        # asks for the value".into());
+        lines.push("  strongroom get stripe/api-key".into());
+        lines.push("  strongroom run app.wasm              # once it has an entry and grants".into());
+        lines.join("\n") + "\n"
+    }
+
+    fn document(&self) -> serde_json::Value {
+        let at = |name: &str| self.folder.join(name);
+        json!({
+            "config": at(CONFIG),
+            "vault": self.vault.as_str(),
+            "store": at(&self.store()),
+            "key": self.passphrase_file.clone().unwrap_or_else(|| at(&self.key())),
+            "audit-log": at(AUDIT_LOG),
+            "audit-key": at(AUDIT_KEY),
+            "audit-first-key": at(&format!("{AUDIT_KEY}.first")),
+        })
+    }
+}
+
+/// Makes everything in a folder of its own beside its place and moves it there when it is whole,
+/// the configuration last: a failure, or a kill, leaves nothing that looks like a result.
+fn make(plan: &Plan, made: &mut Made) -> Result<(), Failure> {
+    made.folder(&plan.folder)?;
+    if let Some(name) = plan.results().iter().find(|name| exists(&plan.folder.join(name))) {
+        return Err(
+            Failure::usage(format!("{} exists already", plan.folder.join(name).display()))
+                .hint("`init` overwrites nothing: choose another folder, or move it away"),
+        );
+    }
+    let staging = tempfile::Builder::new()
+        .prefix(".strongroom-init-")
+        .tempdir_in(&plan.folder)
+        .map_err(|e| cannot("write to", &plan.folder, &e))?;
+    fill(plan, staging.path())?;
+    // Move what is in the keys' folder by itself where there is such a folder already.
+    let keys = plan.folder.join(KEYS);
+    if exists(&keys) {
+        made.contents(&staging.path().join(KEYS), &keys)?;
+        fs::remove_dir(staging.path().join(KEYS)).map_err(|e| cannot("remove", staging.path(), &e))?;
+    }
+    made.contents(staging.path(), &plan.folder)?;
+    // What was made must be what every later command accepts: owners and modes of the folders too.
+    Config::load(&plan.folder.join(CONFIG), &backends::names())
+        .map_err(|wrong| Failure::usage(wrong.to_string()))?;
+    sync(&plan.folder)
+}
+
+fn fill(plan: &Plan, staging: &Path) -> Result<(), Failure> {
+    let keys = staging.join(KEYS);
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&keys)
+        .map_err(|e| cannot("make", &keys, &e))?;
+    audit::Log::init(&staging.join(AUDIT_LOG), &staging.join(AUDIT_KEY))
+        .map_err(|e| Failure::failed(format!("cannot make the audit log: {}", chain(&e))))?;
+    local::init(local::Config::new(plan.store(), plan.key_source()), staging)
+        .map_err(|e| Failure::usage(format!("cannot make the vault: {}", chain(&e))))?;
+    let config = staging.join(CONFIG);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&config)
+        .and_then(|mut file| {
+            file.write_all(plan.template().as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(|e| cannot("write", &config, &e))
+}
+
+/// What has been made so far; taken back where it is dropped before it is kept.
+#[derive(Default)]
+struct Made {
+    folders: Vec<PathBuf>,
+    entries: Vec<PathBuf>,
+    kept: bool,
+}
+
+impl Made {
+    /// Makes a folder and those above it that are missing, for this user alone.
+    fn folder(&mut self, folder: &Path) -> Result<(), Failure> {
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !exists(path))
+            .collect();
+        for path in missing.into_iter().rev() {
+            DirBuilder::new()
+                .mode(0o700)
+                .create(path)
+                .map_err(|e| cannot("make", path, &e))?;
+            self.folders.push(path.to_owned());
+        }
+        if folder.is_dir() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("{} is not a folder", folder.display())))
+    }
+
+    /// Moves all that is in one folder to another, the configuration last, and replaces nothing.
+    fn contents(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
+        let entries = fs::read_dir(from)
+            .and_then(|entries| entries.map(|e| Ok(e?.file_name())).collect::<io::Result<Vec<_>>>());
+        let mut names = entries.map_err(|e| cannot("read", from, &e))?;
+        names.sort_by_key(|name| name == CONFIG);
+        for name in names {
+            let (source, target) = (from.join(&name), to.join(&name));
+            rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE)
+                .map_err(|e| cannot("make", &target, &e.into()))?;
+            self.entries.push(target);
+        }
+        Ok(())
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        // Best effort, on the way to reporting the failure itself.
+        for path in self.entries.iter().rev() {
+            let _ = match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+                _ => fs::remove_file(path),
+            };
+        }
+        for path in self.folders.iter().rev() {
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+/// Whether there is anything of that name, a dangling link too.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn sync(folder: &Path) -> Result<(), Failure> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|e| cannot("sync", folder, &e))
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot {what} {}: {error}", path.display()))
+}
+
+/// A word that a shell takes as it is.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_takes_back_what_was_made_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, from) = (root.path().join("old"), root.path().join("from"));
+        fs::write(&old, "mine").unwrap();
+        fs::create_dir(&from).unwrap();
+        for name in ["a", "old", CONFIG] {
+            fs::write(from.join(name), "new").unwrap();
+        }
+        let mut made = Made::default();
+        made.folder(&root.path().join("x/y")).unwrap();
+        made.contents(&from, root.path()).unwrap_err();
+        drop(made);
+        assert_eq!(fs::read(&old).unwrap(), b"mine");
+        let mut left: Vec<_> = fs::read_dir(root.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["from", "old"]);
+    }
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        assert_eq!(shell_word("/a/b-c.d"), "/a/b-c.d");
+        assert_eq!(shell_word("a b'c"), r"'a b'\''c'");
+    }
+}

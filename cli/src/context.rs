@@ -1,0 +1,118 @@
+//! What every command starts from: which configuration, how to answer, and the broker.
+
+use std::path::PathBuf;
+
+use strongroom::config::{self, Config, Found, Places};
+use strongroom::{Broker, Session};
+
+use crate::backends;
+use crate::failure::Failure;
+
+/// The global options, and the way from them to a broker.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// What `--config` named.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether the answer is one JSON document.
+    pub(crate) json: bool,
+}
+
+impl Context {
+    pub(crate) fn new(config: Option<PathBuf>, json: bool) -> Self {
+        Self { config, json }
+    }
+
+    /// Where the configuration is: `--config`, `$STRONGROOM_CONFIG`, the current folder, the
+    /// user's configuration directory.
+    ///
+    /// # Errors
+    ///
+    /// None of them has one: wrong usage.
+    pub(crate) fn find(&self) -> Result<Found, Failure> {
+        config::locate(&Places::from_process(self.config.clone())).map_err(|none| {
+            Failure::usage(none.to_string())
+                .hint("`strongroom init` makes one here, `--config F` names another")
+        })
+    }
+
+    /// Reads the configuration without opening anything: for commands that need no broker.
+    ///
+    /// # Errors
+    ///
+    /// There is none, it is wrong, or others may write it.
+    pub(crate) fn load(&self) -> Result<(Found, Config), Failure> {
+        let found = self.find()?;
+        let config = Config::load(&found.path, &backends::names())
+            .map_err(|wrong| Failure::usage(wrong.to_string()))?;
+        Ok((found, config))
+    }
+
+    /// The broker of the configuration, once that is trusted.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is missing, wrong or not trusted (exit code 2), or the audit log cannot
+    /// be opened (exit code 5).
+    pub(crate) async fn broker(&self) -> Result<Broker, Failure> {
+        self.open(false).await
+    }
+
+    /// The same broker, following changes of the configuration file while it runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`broker`](Self::broker).
+    pub(crate) async fn reloading_broker(&self) -> Result<Broker, Failure> {
+        self.open(true).await
+    }
+
+    async fn open(&self, reload: bool) -> Result<Broker, Failure> {
+        let found = self.find()?;
+        if found.in_current_folder {
+            // Before anything is opened: such a file may come from someone else's repository.
+            require_trust(&found, &self.load()?.1)?;
+        }
+        let broker = Broker::builder()
+            .registry(backends::registry())
+            .config_file(&found.path)
+            .reload(reload)
+            .build()
+            .await?;
+        if found.in_current_folder {
+            // Again, for the bytes that are in force: the file may have changed in between.
+            require_trust(&found, &broker.config())?;
+        }
+        Ok(broker)
+    }
+
+    /// Runs `work` as the operator and closes the broker after it, whatever came of it: the
+    /// records are then in the log before the command ends. `via` is what they name as the way.
+    ///
+    /// # Errors
+    ///
+    /// What `broker` fails on, what `work` fails on, or an audit log that cannot be drained.
+    pub(crate) async fn operate<T>(
+        &self,
+        via: &'static str,
+        work: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let broker = self.broker().await?;
+        let result = match broker.operator() {
+            Ok(session) => work(&session.via(via)).await,
+            Err(error) => Err(error.into()),
+        };
+        let closed = broker.close().await;
+        let value = result?;
+        closed?;
+        Ok(value)
+    }
+}
+
+fn require_trust(found: &Found, config: &Config) -> Result<(), Failure> {
+    let list = config::trust::TrustList::for_user()
+        .map_err(|e| Failure::usage(format!("cannot read the list of trusted files: {e}")))?;
+    list.require(found, config).map_err(|untrusted| {
+        Failure::usage(untrusted.to_string())
+            .hint("read the file; if you trust what it says, run `strongroom trust`")
+    })
+}
