@@ -1,0 +1,42 @@
+//! Where things are.
+
+use std::path::{Path, PathBuf};
+
+use crate::process::{self, Result};
+
+/// The workspace's folder.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// The folder that cargo builds in, whatever environment and settings make it.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let metadata =
+        process::output(process::cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let dir = metadata
+        .get("target_directory")
+        .and_then(serde_json::Value::as_str);
+    Ok(dir
+        .ok_or("cargo metadata names no target_directory")?
+        .into())
+}
+
+/// The files below a folder whose name ends in one of these, without what is built or hidden.
+pub(crate) fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in dir.read_dir()? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" {
+                found.append(&mut files(&path, extension)?);
+            }
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
