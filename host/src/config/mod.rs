@@ -1,0 +1,187 @@
+//! `strongroom.toml`: read strictly, as a whole or not at all.
+//!
+//! [`Config::load`] checks the file itself (who may write it, how large it is), [`Config::parse`]
+//! its text: unknown keys, duplicate names, bad patterns and unknown vaults are errors that name the
+//! line and the nearest valid word. [`Config::policy`] compiles the grants. A configuration holds no
+//! credential, and one that would is refused.
+
+mod audit;
+mod error;
+mod file;
+mod grant;
+mod key;
+mod locate;
+mod parse;
+mod quotas;
+mod reader;
+mod restart;
+mod secrets;
+pub mod trust;
+mod units;
+mod vault;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strongroom_backend::VaultId;
+
+pub use audit::{AuditConfig, AuditKey, Durability};
+pub use error::{ConfigError, Problem};
+pub use file::MAX_BYTES;
+pub use key::KeySource;
+pub use locate::{Found, NotFound, Places, locate};
+pub use quotas::Quotas;
+pub use restart::{RestartOnly, restart_only_changes};
+pub use units::{UnitError, parse_duration, parse_size};
+pub use vault::{Backends, VaultConfig};
+
+use crate::grants::{Digest, Grant, Name, Policy};
+
+/// A whole configuration, of which every part was checked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    source: Arc<Source>,
+    sends_elsewhere: Vec<Elsewhere>,
+    /// The vault of the command line, and of components that name none.
+    pub default_vault: Option<VaultId>,
+    /// The vaults.
+    pub vaults: BTreeMap<VaultId, VaultConfig>,
+    /// The components.
+    pub components: BTreeMap<Name, ComponentConfig>,
+    /// The roles.
+    pub roles: BTreeMap<Name, RoleConfig>,
+    /// Where decisions are recorded; without it nothing is released.
+    pub audit: Option<AuditConfig>,
+    /// The quotas of components that set none of their own.
+    pub quotas: Quotas,
+}
+
+/// One `[component.<name>]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ComponentConfig {
+    /// Its name.
+    pub name: Name,
+    /// The file that it is, made absolute.
+    pub wasm: Option<PathBuf>,
+    /// The only bytes that may use its grants.
+    pub digest: Option<Digest>,
+    /// Its default vault: its own, or else the file's.
+    pub default_vault: Option<VaultId>,
+    /// The roles that it carries.
+    pub roles: Vec<Name>,
+    /// Its own grants.
+    pub grants: Vec<Grant>,
+    /// Its quotas: what it sets, and the file's for the rest.
+    pub quotas: Quotas,
+    /// The line where it begins.
+    pub line: usize,
+}
+
+/// One `[role.<name>]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RoleConfig {
+    /// Its name.
+    pub name: Name,
+    /// Its grants, for every component that carries it.
+    pub grants: Vec<Grant>,
+    /// The line where it begins.
+    pub line: usize,
+}
+
+/// A setting that sends secrets or tokens to a place of the file's choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The line of the setting.
+    pub line: usize,
+    /// Which setting: `vault.prod.endpoint`.
+    pub what: String,
+}
+
+/// Where a configuration came from.
+struct Source {
+    file: PathBuf,
+    dir: PathBuf,
+    digest: Digest,
+    text: String,
+}
+
+impl Config {
+    /// Reads a file that nobody else may write.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where the file cannot be read, is no regular file, belongs to or may be
+    /// written by others, is larger than [`MAX_BYTES`], two of its stores are one file, or
+    /// its text is refused as by [`Config::parse`].
+    pub fn load(path: &Path, backends: &Backends) -> Result<Self, ConfigError> {
+        let config = Self::parse(&file::read(path)?, path, backends)?;
+        file::refuse_shared_files(&config)?;
+        Ok(config)
+    }
+
+    /// Reads the bytes of a configuration. `file` is what errors call it, and its folder is what
+    /// paths in it are relative to.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every problem found.
+    pub fn parse(bytes: &[u8], file: &Path, backends: &Backends) -> Result<Self, ConfigError> {
+        parse::parse(bytes, file, backends)
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.source.file
+    }
+
+    /// The folder that paths in the file are relative to.
+    pub fn dir(&self) -> &Path {
+        &self.source.dir
+    }
+
+    /// The SHA-256 of the file's bytes.
+    pub fn digest(&self) -> Digest {
+        self.source.digest
+    }
+
+    /// A path of the file, made absolute.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.source.resolve(path)
+    }
+
+    /// What in this file sends secrets or tokens to a place of the file's choice. Where it was
+    /// merely found in the current folder, it needs [`trust`] then.
+    pub fn sends_elsewhere(&self) -> &[Elsewhere] {
+        &self.sends_elsewhere
+    }
+
+    /// Compiles the grants.
+    pub fn policy(&self, generation: u64) -> Policy {
+        let mut builder = Policy::builder(generation, self.vaults.keys().cloned());
+        for role in self.roles.values() {
+            builder.role(&role.name, role.grants.iter().cloned());
+        }
+        for entry in self.components.values() {
+            let grants = entry.grants.iter().cloned();
+            builder.component(&entry.name, entry.digest, grants, &entry.roles);
+        }
+        builder.build()
+    }
+}
+
+impl Source {
+    fn resolve(&self, path: &Path) -> PathBuf {
+        self.dir.join(path)
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.file.display(), self.digest)
+    }
+}

@@ -1,0 +1,300 @@
+//! The whole file, table by table.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use strongroom_backend::VaultId;
+use toml::de::DeTable;
+
+use super::audit::audit;
+use super::error::{ConfigError, Lines};
+use super::grant::grants;
+use super::quotas::quotas;
+use super::reader::{At, Reader, Section, library_message, quoted};
+use super::vault::{Backends, VaultConfig, vault};
+use super::{ComponentConfig, Config, Quotas, RoleConfig, Source, file, secrets};
+use crate::grants::{Digest, Name, nearest};
+
+/// Words that have a meaning to come; the file is refused rather than read without them.
+const NOT_BUILT_IN: [&str; 2] = ["workspace", "sync"];
+
+pub(super) fn parse(bytes: &[u8], file: &Path, backends: &Backends) -> Result<Config, ConfigError> {
+    let source = Arc::new(source(bytes, file)?);
+    let text = source.text.as_str();
+    let document = DeTable::parse(text).map_err(|error| {
+        let span = error.span().unwrap_or_default();
+        let mut message = library_message(&error);
+        if message == "duplicate key" {
+            let name = text.get(span.clone()).unwrap_or_default();
+            message = format!("{} is there twice", quoted(name));
+        }
+        ConfigError::new(file, vec![Lines::new(text).problem(&span, message)])
+    })?;
+    let reader = Reader::new(text);
+    let mut root = Section::new(&reader, String::new(), document.get_ref(), 0..0);
+    secrets::refuse_values(&reader, document.get_ref());
+    let config = read(&mut root, &source, backends);
+    for word in NOT_BUILT_IN {
+        if let Some(value) = root.any(word) {
+            let message = || format!("'{word}' is not built in yet: remove it");
+            reader.report(&value.span(), message);
+        }
+    }
+    root.finish();
+    let problems = reader.into_problems();
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError::new(file, problems))
+    }
+}
+
+fn source(bytes: &[u8], file: &Path) -> Result<Source, ConfigError> {
+    let refused = |message: String| ConfigError::file(file, message);
+    if bytes.len() > file::MAX_BYTES {
+        return Err(refused(file::too_large()));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.iter().take(error.valid_up_to());
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        refused(format!("line {line} is not UTF-8"))
+    })?;
+    let absolute = std::path::absolute(file).map_err(|error| refused(error.to_string()))?;
+    let dir = absolute.parent().map_or_else(PathBuf::new, Path::to_owned);
+    Ok(Source {
+        file: absolute,
+        dir,
+        digest: Digest::of(bytes),
+        text: text.to_owned(),
+    })
+}
+
+/// What names in the rest of the file may refer to.
+pub(super) struct Known {
+    pub(super) vaults: BTreeMap<VaultId, ()>,
+    pub(super) roles: BTreeMap<Name, ()>,
+}
+
+fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -> Config {
+    let reader = root.reader;
+    let mut config = Config {
+        source: source.clone(),
+        sends_elsewhere: Vec::new(),
+        default_vault: None,
+        vaults: BTreeMap::new(),
+        components: BTreeMap::new(),
+        roles: BTreeMap::new(),
+        audit: None,
+        quotas: Quotas::default(),
+    };
+    let mut known = Known {
+        vaults: BTreeMap::new(),
+        roles: BTreeMap::new(),
+    };
+    let mut stores = Stores::default();
+    for (id, section) in root.entries("vault") {
+        let Some(id) = checked(reader, &id, "vault id", VaultId::parse(id.value).ok()) else {
+            continue;
+        };
+        // A vault with problems of its own is still there for grants to name.
+        known.vaults.insert(id.clone(), ());
+        secrets::refuse_keys(&section);
+        config.sends_elsewhere.extend(secrets::elsewhere(&section));
+        if let Some(vault) = vault(section, id.clone(), source, backends) {
+            stores.vault(reader, source, &vault);
+            config.vaults.insert(id, vault);
+        }
+    }
+    config.default_vault = default_vault(root, &known);
+    config.quotas = quotas(root.section("quotas"), Quotas::default());
+    config.audit = root.section("audit").and_then(|section| {
+        secrets::refuse_keys(&section);
+        let span = section.span().clone();
+        let audit = audit(section, source)?;
+        stores.audit(reader, &audit, &span);
+        Some(audit)
+    });
+    for (name, mut section) in root.entries("role") {
+        let line = reader.line(&name.span);
+        let grants = grants(&mut section, &known);
+        section.finish();
+        if let Some(name) = checked(reader, &name, "role name", Name::parse(name.value).ok()) {
+            known.roles.insert(name.clone(), ());
+            let role = RoleConfig {
+                name: name.clone(),
+                grants,
+                line,
+            };
+            config.roles.insert(name, role);
+        }
+    }
+    for (name, section) in root.entries("component") {
+        if let Some(entry) = component(&name, section, &config, &known) {
+            config.components.insert(entry.name.clone(), entry);
+        }
+    }
+    config
+}
+
+fn component(
+    name: &At<&str>,
+    mut section: Section<'_, '_>,
+    config: &Config,
+    known: &Known,
+) -> Option<ComponentConfig> {
+    let reader = section.reader;
+    let line = reader.line(&name.span);
+    let wasm = path(&mut section, "wasm").map(|path| config.resolve(&path));
+    let digest = section.string("digest").and_then(|text| {
+        let parsed = Digest::parse(text.value);
+        let report = |error| reader.report(&text.span, || format!("'digest': {error}"));
+        parsed.map_err(report).ok()
+    });
+    let default_vault = default_vault(&mut section, known);
+    let mut roles = Vec::new();
+    for role in section.strings("roles") {
+        match Name::parse(role.value) {
+            Ok(name) if known.roles.contains_key(&name) => roles.push(name),
+            _ => reader.report(&role.span, || {
+                let near = nearest(role.value, known.roles.keys().map(Name::as_str));
+                format!("unknown role {}{near}", quoted(role.value))
+            }),
+        }
+    }
+    let grants = grants(&mut section, known);
+    let quotas = quotas(section.section("quotas"), config.quotas);
+    section.finish();
+    Some(ComponentConfig {
+        name: checked(reader, name, "component name", Name::parse(name.value).ok())?,
+        wasm,
+        digest,
+        default_vault: default_vault.or_else(|| config.default_vault.clone()),
+        roles,
+        grants,
+        quotas,
+        line,
+    })
+}
+
+fn default_vault(section: &mut Section<'_, '_>, known: &Known) -> Option<VaultId> {
+    let text = section.string("default-vault")?;
+    known_vault(section.reader, &text, known)
+}
+
+/// The id of a vault that the file has.
+pub(super) fn known_vault(reader: &Reader<'_>, text: &At<&str>, known: &Known) -> Option<VaultId> {
+    let id = VaultId::parse(text.value).ok();
+    let id = id.filter(|id| known.vaults.contains_key(id));
+    if id.is_none() {
+        reader.report(&text.span, || {
+            let near = nearest(text.value, known.vaults.keys().map(VaultId::as_str));
+            format!("unknown vault {}{near}", quoted(text.value))
+        });
+    }
+    id
+}
+
+fn checked<T>(reader: &Reader<'_>, name: &At<&str>, what: &str, parsed: Option<T>) -> Option<T> {
+    if parsed.is_none() {
+        reader.report(&name.span, || {
+            let name = quoted(name.value);
+            format!("{name} is no {what}: 1 to 64 letters, digits, '_' or '-'")
+        });
+    }
+    parsed
+}
+
+/// Takes a path as the file has it.
+pub(super) fn path(section: &mut Section<'_, '_>, key: &'static str) -> Option<PathBuf> {
+    let text = section.string(key)?;
+    if text.value.is_empty() || text.value.contains('\0') {
+        let message = || format!("'{key}' must be the path of a file");
+        section.reader.report(&text.span, message);
+        return None;
+    }
+    Some(PathBuf::from(text.value))
+}
+
+/// Which files are taken, so that no two stores share one and no store overwrites a key.
+#[derive(Default)]
+struct Stores {
+    stores: HashMap<PathBuf, String>,
+    keys: HashMap<PathBuf, String>,
+}
+
+impl Stores {
+    fn vault(&mut self, reader: &Reader<'_>, source: &Source, vault: &VaultConfig) {
+        let span = vault.span.clone();
+        let label = format!("vault.{}", vault.id);
+        for key in vault.key_files() {
+            self.key(reader, &source.resolve(key), &label, &span, false);
+        }
+        if let Some(store) = vault.store() {
+            self.store(reader, &source.resolve(store), label, &span);
+        }
+    }
+
+    fn audit(
+        &mut self,
+        reader: &Reader<'_>,
+        audit: &super::AuditConfig,
+        span: &std::ops::Range<usize>,
+    ) {
+        self.key(reader, &audit.key.path, "audit", span, true);
+        self.store(reader, &audit.path, "audit".into(), span);
+    }
+
+    fn store(
+        &mut self,
+        reader: &Reader<'_>,
+        path: &Path,
+        label: String,
+        span: &std::ops::Range<usize>,
+    ) {
+        let path = normal(path);
+        let taken = self.stores.get(&path).or_else(|| self.keys.get(&path));
+        if let Some(taken) = taken {
+            let message = || format!("[{label}] has the path that [{taken}] has already");
+            reader.report(span, message);
+        }
+        self.stores.insert(path, label);
+    }
+
+    /// Vaults may share a key file, since each store derives its own keys from it; the log may not.
+    fn key(
+        &mut self,
+        reader: &Reader<'_>,
+        path: &Path,
+        label: &str,
+        span: &std::ops::Range<usize>,
+        alone: bool,
+    ) {
+        let path = normal(path);
+        let shared = self.keys.get(&path).filter(|_| alone);
+        if let Some(taken) = self.stores.get(&path) {
+            let message = || format!("the key of [{label}] is the file that [{taken}] writes");
+            reader.report(span, message);
+        } else if let Some(taken) = shared {
+            let message =
+                || format!("[{label}] needs a key of its own: this is the key of [{taken}]");
+            reader.report(span, message);
+        }
+        self.keys.insert(path, label.to_owned());
+    }
+}
+
+/// A path without `.` and `..`, as text alone: symbolic links are for `load` to find.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}

@@ -1,0 +1,168 @@
+//! Which configurations of a current folder the user has accepted.
+//!
+//! A cloned repository may hold a configuration that sends the user's secrets or tokens to itself.
+//! One that was merely found in the current folder and names an endpoint, an address or
+//! `verify-tls = false` is therefore used only after the user accepted it, and again after each change.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::file::platform;
+use super::locate::user_dir;
+use super::{Config, Elsewhere, Found};
+
+const LIST: &str = "trusted";
+/// Far more than a user accepts in a lifetime.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The list of accepted configurations, by path and digest, in the user's state folder.
+#[derive(Clone, Debug)]
+pub struct TrustList {
+    dir: PathBuf,
+}
+
+/// A configuration that needs the user's word first.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Untrusted {
+    /// It was found in the current folder, sends secrets elsewhere, and was not accepted as it is now.
+    #[error("{} was found in the current folder and sends secrets or tokens where it says ({}): read it, then run 'strongroom trust'", .file.display(), .what.iter().map(|it| format!("{} in line {}", it.what, it.line)).collect::<Vec<_>>().join(", "))]
+    NotAccepted {
+        /// The configuration.
+        file: PathBuf,
+        /// The settings that do so.
+        what: Vec<Elsewhere>,
+    },
+    /// Whether it was accepted cannot be told.
+    #[error("the list of trusted configurations cannot be used: {0}")]
+    List(#[from] io::Error),
+}
+
+impl TrustList {
+    /// The list of this user: `~/.local/state/strongroom/trusted`.
+    ///
+    /// # Errors
+    ///
+    /// Where the user has no home directory.
+    pub fn for_user() -> io::Result<Self> {
+        user_dir("XDG_STATE_HOME", ".local/state")
+            .map(Self::at)
+            .ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, "this user has no home directory")
+            })
+    }
+
+    /// The list in this folder.
+    pub fn at(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Accepts a configuration as it was read. An earlier acceptance of the same file ends.
+    ///
+    /// # Errors
+    ///
+    /// Where the list cannot be read or written, or belongs to somebody else.
+    pub fn add(&self, config: &Config) -> io::Result<()> {
+        let path = plain_path(config.file())?;
+        create_private_dir(&self.dir)?;
+        let lock = private_file(&self.dir.join("trusted.lock"), true)?;
+        lock.lock()?;
+        let mut lines = self.lines()?;
+        lines.retain(|line| line.split_once(' ').is_none_or(|(_, of)| of != path));
+        lines.push(format!("{} {path}", config.digest()));
+        let new = self.dir.join("trusted.new");
+        // Left behind by a writer that died under the lock.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = private_file(&new, false)?;
+        for line in lines {
+            writeln!(file, "{line}")?;
+        }
+        file.sync_all()?;
+        fs::rename(&new, self.dir.join(LIST))?;
+        File::open(&self.dir)?.sync_all()
+    }
+
+    /// Whether this configuration, as it was read, was accepted.
+    ///
+    /// # Errors
+    ///
+    /// Where the list cannot be read, or others may write it.
+    pub fn holds(&self, config: &Config) -> io::Result<bool> {
+        let entry = format!("{} {}", config.digest(), plain_path(config.file())?);
+        Ok(self.lines()?.contains(&entry))
+    }
+
+    /// Passes what needs no trust or has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Untrusted`] for what was merely found, sends secrets elsewhere and was not accepted.
+    pub fn require(&self, found: &Found, config: &Config) -> Result<(), Untrusted> {
+        let what = config.sends_elsewhere();
+        if !found.in_current_folder || what.is_empty() || self.holds(config)? {
+            return Ok(());
+        }
+        Err(Untrusted::NotAccepted {
+            file: config.file().to_owned(),
+            what: what.to_vec(),
+        })
+    }
+
+    fn lines(&self) -> io::Result<Vec<String>> {
+        let path = self.dir.join(LIST);
+        let file = match platform::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let metadata = file.metadata()?;
+        let refused = |message| io::Error::other(format!("{} {message}", path.display()));
+        if !metadata.is_file() {
+            return Err(refused("is not a regular file".to_owned()));
+        }
+        platform::refuse_others(&path, &metadata).map_err(refused)?;
+        let mut text = String::new();
+        file.take(MAX_BYTES).read_to_string(&mut text)?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+}
+
+/// One path for one file, and one line for one path.
+fn plain_path(file: &Path) -> io::Result<String> {
+    let path = fs::canonicalize(file)?;
+    match path.to_str() {
+        Some(text) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err(io::Error::other(
+            "the path of the configuration has characters that the list cannot hold",
+        )),
+    }
+}
+
+#[cfg(unix)]
+fn create_private_dir(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(dir)
+}
+
+#[cfg(not(unix))]
+fn create_private_dir(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)
+}
+
+/// Opens a file for writing that only this user can read; a new one, or one that may be there.
+fn private_file(path: &Path, may_exist: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true);
+    if may_exist {
+        options.create(true).truncate(false);
+    } else {
+        options.create_new(true);
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
