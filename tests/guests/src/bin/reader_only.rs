@@ -7,12 +7,13 @@
 use std::env;
 
 use strongroom_guest::vault;
+use strongroom_test_guests::error_line;
 
 fn main() {
     for reference in env::args().skip(1) {
         match vault::get(&reference) {
             Ok(value) => println!("value {}", hex::encode(value.expose())),
-            Err(error) => println!("error: {error:?}"),
+            Err(error) => println!("{}", error_line(&error)),
         }
     }
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use std::{env, fs, hint, process};
 
 use strongroom_guest::{handle, vault};
-use strongroom_test_guests::Latencies;
+use strongroom_test_guests::{Latencies, variant};
 
-use crate::output::{Failure, say, say_bytes, say_error, say_value, variant};
+use crate::output::{Failure, say, say_bytes, say_error, say_value};
 
 /// Does what the arguments name.
 pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use strongroom_guest::{Error, Secret};
+use strongroom_test_guests::error_line;
 
 /// One line, which the test sees at once.
 pub(crate) fn say(line: impl Display) {
@@ -23,17 +24,12 @@ pub(crate) fn say_bytes(bytes: &[u8]) {
     say(format_args!("bytes {}", hex::encode(bytes)));
 }
 
-/// A vault's error: its variant as in WIT, and what it carries.
+/// A vault's error.
 pub(crate) fn say_error(error: &Error) {
     let (variant, payload) = parts(error);
     say(format_args!("error: {variant} {payload}")
         .to_string()
         .trim_end());
-}
-
-/// The variant's name as in WIT.
-pub(crate) fn variant(error: &Error) -> &'static str {
-    parts(error).0
 }
 
 /// Milliseconds since the epoch.
@@ -76,23 +72,5 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
-    }
-}
-
-fn parts(error: &Error) -> (&'static str, String) {
-    match error {
-        Error::Denied => ("denied", String::new()),
-        Error::NotFound => ("not-found", String::new()),
-        Error::InvalidReference(why) => ("invalid-reference", why.clone()),
-        Error::InvalidArgument(why) => ("invalid-argument", why.clone()),
-        Error::TooLarge { limit } => ("too-large", limit.to_string()),
-        Error::Conflict { current } => ("conflict", current.to_string()),
-        Error::Unsupported(what) => ("unsupported", what.clone()),
-        Error::QuotaExceeded { retry_after } => {
-            ("quota-exceeded", retry_after.as_millis().to_string())
-        }
-        Error::Unavailable(what) => ("unavailable", what.clone()),
-        Error::Failed(what) => ("failed", what.clone()),
-        other => ("other", other.to_string()),
     }
 }
