@@ -4,6 +4,7 @@
 //! a backend see is the same text. The character set has no `:`, `?`, `#`, `%`, `\`, white space or
 //! control character: a reference cannot become an ARN, a URL or a version selector of a service.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -133,6 +134,13 @@ impl SecretPath {
 
 fn is_path_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/')
+}
+
+impl Borrow<str> for SecretPath {
+    /// Ordered and compared as its text is.
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for SecretPath {
