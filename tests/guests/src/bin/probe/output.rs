@@ -26,10 +26,7 @@ pub(crate) fn say_bytes(bytes: &[u8]) {
 
 /// A vault's error.
 pub(crate) fn say_error(error: &Error) {
-    let (variant, payload) = parts(error);
-    say(format_args!("error: {variant} {payload}")
-        .to_string()
-        .trim_end());
+    say(error_line(error));
 }
 
 /// Milliseconds since the epoch.
