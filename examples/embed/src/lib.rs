@@ -1,1 +1,0 @@
-//! A host program that embeds Strongroom

@@ -1,0 +1,166 @@
+//! Setting a broker up.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use strongroom_audit::{Log, Options};
+
+use super::registry::Registry;
+use super::vaults::Vaults;
+use super::{Broker, InForce, Shared, cursor, reload};
+use crate::config::{AuditConfig, Config, ConfigError, Durability};
+
+/// Sets a [`Broker`] up.
+///
+/// Denied by default is everything: a component without an entry in the configuration, a vault, a
+/// name or an action without a grant. Without a configured audit log no broker is made.
+pub struct BrokerBuilder {
+    registry: Registry,
+    source: Option<Source>,
+    reload: bool,
+}
+
+enum Source {
+    File(PathBuf),
+    Config(Box<Config>),
+}
+
+impl BrokerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            registry: Registry::new(),
+            source: None,
+            reload: true,
+        }
+    }
+
+    /// The backends that vaults may name; by default `memory` alone.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Reads the configuration from this file.
+    #[must_use]
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.source = Some(Source::File(file.into()));
+        self
+    }
+
+    /// Takes a configuration that was loaded already.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.source = Some(Source::Config(Box::new(config)));
+        self
+    }
+
+    /// Whether edits of the configuration file take force while the broker runs; on by default.
+    #[must_use]
+    pub fn reload(mut self, reload: bool) -> Self {
+        self.reload = reload;
+        self
+    }
+
+    /// Loads the configuration, opens the audit log and makes the broker. Vaults are opened when
+    /// they are first asked. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], whose text tells the operator what to do.
+    pub async fn build(self) -> Result<Broker, BuildError> {
+        let backends = self.registry.names();
+        let config = match self.source.ok_or(BuildError::NoConfig)? {
+            Source::File(file) => Config::load(&file, &backends)?,
+            Source::Config(config) => *config,
+        };
+        let options = config
+            .audit
+            .as_ref()
+            .map(audit_options)
+            .ok_or(BuildError::NoAudit)?;
+        let opening = tokio::task::spawn_blocking(move || Log::open(options)).await;
+        let log = opening.map_err(|_| BuildError::Broken)??;
+        let generation = 1;
+        log.policy(InForce::number_of(generation), &config.digest().to_string())
+            .map_err(BuildError::Unrecorded)?;
+        let force = InForce {
+            policy: config.policy(generation),
+            vaults: Vaults::new(&config, None),
+            config,
+            generation,
+        };
+        let shared = Arc::new(Shared {
+            log,
+            force: ArcSwap::from_pointee(force),
+            generation: AtomicU64::new(generation),
+            registry: self.registry,
+            scopes: Mutex::default(),
+            cursors: cursor::Cursors::new().map_err(|_| BuildError::Broken)?,
+            housekeeping: Mutex::default(),
+            watch: Mutex::default(),
+        });
+        reload::start_housekeeping(&shared);
+        if self.reload {
+            reload::start_watching(&shared, backends);
+        }
+        Ok(Broker { shared })
+    }
+}
+
+fn audit_options(config: &AuditConfig) -> Options {
+    let mut options = Options::new(config.path.clone(), config.key.path.clone());
+    options.allow_links = config.key.allow_links;
+    options.durability = match config.durability {
+        Durability::Disk => strongroom_audit::Durability::Disk,
+        _ => strongroom_audit::Durability::Process,
+    };
+    options.rotate = config.rotate;
+    options.keep_for = Some(config.keep_for);
+    options
+}
+
+/// Why a broker was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The configuration is wrong, or may not be trusted as it lies there.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No configuration was given.
+    #[error("no configuration was given")]
+    NoConfig,
+    /// The configuration has no `[audit]` table.
+    #[error(
+        "the configuration has no [audit] table: without an audit log nothing is released; \
+         `strongroom init` writes one"
+    )]
+    NoAudit,
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] strongroom_audit::Error),
+    /// The audit log cannot record.
+    #[error("the audit log cannot record: {0}")]
+    Unrecorded(strongroom_audit::AppendError),
+    /// The configuration has no entry for this component.
+    #[error("the configuration has no [component.{0}]: add one, with the grants it should have")]
+    UnknownComponent(String),
+    /// The bytes are not those that the configuration pins.
+    #[error("component `{name}` is pinned to {pinned}, and these bytes are {found}")]
+    Digest {
+        /// The component.
+        name: String,
+        /// What the configuration says.
+        pinned: String,
+        /// What was given.
+        found: String,
+    },
+    /// The bytes do not compile as a component.
+    #[error("{0}")]
+    Compile(String),
+    /// The operating system gave no random numbers, or a thread of ours broke.
+    #[error("the operating system refused random numbers or a thread")]
+    Broken,
+}

@@ -1,0 +1,166 @@
+//! What a call answers when it does not succeed.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use strongroom_audit::{AppendError, Outcome};
+use strongroom_backend::{Error as BackendError, ErrorKind, ReferenceError};
+
+/// The guest-visible reason of a failure: the variants of `strongroom:vault/types.error`.
+///
+/// No text in it names a value, an address, an account or a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// No grant allows the call.
+    Denied,
+    /// There is no such secret or version, or it has expired.
+    NotFound,
+    /// The reference is not well formed; says why.
+    InvalidReference(String),
+    /// Another argument is not acceptable; says which and why.
+    InvalidArgument(String),
+    /// The value is larger than the backend holds; carries the limit in bytes.
+    TooLarge(u64),
+    /// The expected version is not the current one; carries the one that is, 0 for none.
+    Conflict(u64),
+    /// The vault's backend has no such ability.
+    Unsupported(String),
+    /// A quota is used up; carries the milliseconds until the next call may succeed.
+    QuotaExceeded(u64),
+    /// The backend or the audit log cannot answer now.
+    Unavailable(String),
+    /// The backend refused or broke; a retry does not mend it.
+    Failed(String),
+}
+
+/// A call that did not succeed: what the guest is told, and the cause for the operator.
+///
+/// `Display` is for the operator. Only [`CallError::code`] may reach a guest.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// What the guest is told.
+    pub code: ErrorCode,
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl CallError {
+    pub(crate) fn new(code: ErrorCode) -> Self {
+        Self { code, cause: None }
+    }
+
+    pub(crate) fn with_cause(
+        code: ErrorCode,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            code,
+            cause: Some(Arc::from(cause.into())),
+        }
+    }
+
+    pub(crate) fn denied() -> Self {
+        Self::new(ErrorCode::Denied)
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(ErrorCode::NotFound)
+    }
+
+    pub(crate) fn argument(why: &'static str) -> Self {
+        Self::new(ErrorCode::InvalidArgument(why.to_owned()))
+    }
+
+    pub(crate) fn unsupported(what: &'static str) -> Self {
+        Self::new(ErrorCode::Unsupported(what.to_owned()))
+    }
+
+    /// Whether a backend did not answer in time, so that nobody knows what it will still do.
+    pub(crate) fn is_deadline(&self) -> bool {
+        self.cause
+            .as_deref()
+            .is_some_and(|cause| cause.is::<tokio::time::error::Elapsed>())
+    }
+
+    /// The outcome under which the audit log has it.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self.code {
+            ErrorCode::Denied => Outcome::Denied,
+            ErrorCode::NotFound => Outcome::NotFound,
+            ErrorCode::Conflict(_) => Outcome::Conflict,
+            ErrorCode::InvalidReference(_)
+            | ErrorCode::InvalidArgument(_)
+            | ErrorCode::TooLarge(_)
+            | ErrorCode::Unsupported(_) => Outcome::Invalid,
+            ErrorCode::QuotaExceeded(_) => Outcome::Quota,
+            ErrorCode::Unavailable(_) | ErrorCode::Failed(_) => Outcome::Failed,
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            ErrorCode::Denied => f.write_str("denied: no grant allows this"),
+            ErrorCode::NotFound => f.write_str("not found: no such secret or version"),
+            ErrorCode::InvalidReference(why) => write!(f, "invalid reference: {why}"),
+            ErrorCode::InvalidArgument(why) => write!(f, "invalid argument: {why}"),
+            ErrorCode::TooLarge(limit) => {
+                write!(
+                    f,
+                    "too large: this vault holds values of up to {limit} bytes"
+                )
+            }
+            ErrorCode::Conflict(0) => f.write_str("conflict: there is no current version"),
+            ErrorCode::Conflict(current) => {
+                write!(f, "conflict: the current version is {current}")
+            }
+            ErrorCode::Unsupported(what) => write!(f, "unsupported: {what}"),
+            ErrorCode::QuotaExceeded(ms) => write!(f, "quota used up: try again in {ms} ms"),
+            ErrorCode::Unavailable(what) => write!(f, "unavailable: {what}"),
+            ErrorCode::Failed(what) => write!(f, "failed: {what}"),
+        }
+    }
+}
+
+impl StdError for CallError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl From<ReferenceError> for CallError {
+    fn from(error: ReferenceError) -> Self {
+        Self::new(ErrorCode::InvalidReference(error.to_string()))
+    }
+}
+
+impl From<AppendError> for CallError {
+    fn from(error: AppendError) -> Self {
+        let text = "the audit log cannot record the call".to_owned();
+        Self::with_cause(ErrorCode::Unavailable(text), error)
+    }
+}
+
+impl From<BackendError> for CallError {
+    /// The guest learns the kind; the backend's words stay with the operator.
+    fn from(error: BackendError) -> Self {
+        let code = match error.kind() {
+            ErrorKind::NotFound => return Self::not_found(),
+            ErrorKind::Conflict(current) => ErrorCode::Conflict(current),
+            ErrorKind::TooLarge(limit) => ErrorCode::TooLarge(limit),
+            ErrorKind::InvalidArgument => {
+                ErrorCode::InvalidArgument("the vault does not accept it".to_owned())
+            }
+            ErrorKind::Unsupported => {
+                ErrorCode::Unsupported("this vault has no such ability".to_owned())
+            }
+            ErrorKind::Unavailable => {
+                ErrorCode::Unavailable("the vault cannot answer now".to_owned())
+            }
+            _ => ErrorCode::Failed("the vault refused or broke".to_owned()),
+        };
+        Self::with_cause(code, error)
+    }
+}

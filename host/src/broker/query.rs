@@ -1,0 +1,361 @@
+//! What is known of secrets beside their values: describe, versions, list, and waiting for change.
+
+use std::time::Duration;
+
+use strongroom_audit::{Entry, Outcome};
+use strongroom_backend::{Description, Prefix, Reference, SecretPath, VersionInfo, VersionNumbers};
+use tokio::time::Instant;
+
+use super::InForce;
+use super::deadline;
+use super::error::{CallError, ErrorCode};
+use super::session::{Session, now_us};
+use super::vaults::{DEADLINE, Opened};
+use crate::grants::{Action, Granted};
+
+/// References on a page. A page is one message to the guest: 100 of at most 320 bytes.
+pub(crate) const PAGE: usize = 100;
+
+/// Names asked of a backend at once while looking for those that the caller may list.
+const SCAN: usize = 256;
+
+/// How often a waiter looks at the change counter: well under the 100 ms within which a change
+/// of configuration or value must show.
+const WATCH_TICK: Duration = Duration::from_millis(20);
+
+/// How often a waiter asks a backend that has no change counter.
+const WATCH_POLL: Duration = Duration::from_secs(1);
+
+/// The longest wait of one call.
+const WATCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// A page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// References in byte order, each of which the caller may list.
+    pub references: Vec<Reference>,
+    /// Pass it to the next call with the same prefix; none on the last page.
+    pub cursor: Option<String>,
+}
+
+impl Session {
+    /// What is known of a secret beside its value. Needs `list` or `read`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::NotFound`] where the name was never written.
+    pub async fn describe(&self, reference: &str) -> Result<(Reference, Description), CallError> {
+        let asked = self.ask(reference).await?;
+        let described = deadline(
+            DEADLINE,
+            asked.opened.backend.describe(asked.reference.path()),
+        )
+        .await;
+        let version = described.as_ref().ok().and_then(|d| d.version);
+        let described = self.told(&asked, version, described).await?;
+        Ok((asked.reference, described))
+    }
+
+    /// The versions of a secret, newest first. Needs `list` or `read`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::Unsupported`] where the vault keeps no versions.
+    pub async fn versions(
+        &self,
+        reference: &str,
+    ) -> Result<(Reference, Vec<VersionInfo>), CallError> {
+        let asked = self.ask(reference).await?;
+        let versions = if asked.opened.backend.capabilities().versions == VersionNumbers::None {
+            Err(CallError::unsupported("this vault keeps no versions"))
+        } else {
+            deadline(
+                DEADLINE,
+                asked.opened.backend.versions(asked.reference.path()),
+            )
+            .await
+        };
+        let versions = self.told(&asked, None, versions).await?;
+        Ok((asked.reference, versions))
+    }
+
+    /// The references of one vault that start with `prefix` and that the caller may list.
+    ///
+    /// What it may not list is left out and not counted: every page but the last is full. Needs
+    /// some `list` grant in that vault.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::InvalidArgument`] for a cursor that was not made for this caller and prefix.
+    pub async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, CallError> {
+        const ACTION: Action = Action::List;
+        self.charge(Some(&self.scope.pages))?;
+        let force = self.shared.force.load_full();
+        let prefix = match self.prefix_in(&force, prefix) {
+            Ok(parsed) => parsed,
+            Err(why) => {
+                return Err(self
+                    .refuse_reference(&force, ACTION, prefix.len(), why)
+                    .await);
+            }
+        };
+        let vault = prefix.vault();
+        let path = (!prefix.path().is_empty()).then(|| prefix.path());
+        let target = self
+            .shared
+            .log
+            .target(&self.subject, Some(vault.as_str()), path);
+        let now = now_us() / 1000;
+        let Ok(granted) = force.policy.may_list_any(&self.principal, vault, now) else {
+            let on = (Some(&target), None);
+            return Err(self.refuse(&force, ACTION, on, CallError::denied()).await);
+        };
+        let grant = self.shared.log.grant(granted.label());
+        let on = (Some(&target), Some(&grant));
+        let Some(_pending) = self.scope.pending() else {
+            return Err(self.over_quota(1));
+        };
+        let page = match self.page(&granted, &prefix, cursor).await {
+            Ok(page) => page,
+            Err(error) => return Err(self.refuse(&force, ACTION, on, error).await),
+        };
+        let entry = Entry {
+            target: on.0,
+            grant: on.1,
+            ..self.entry(&force, ACTION, Outcome::Allowed)
+        };
+        self.append(&entry).await?;
+        Ok(page)
+    }
+
+    async fn page(
+        &self,
+        granted: &Granted,
+        prefix: &Prefix,
+        cursor: Option<&str>,
+    ) -> Result<Page, CallError> {
+        debug_assert!(granted.covers_listing(prefix.vault()));
+        let bound = format!("{}\0{}\0{}", self.principal, prefix.vault(), prefix.path());
+        let mut after = match cursor {
+            Some(cursor) => Some(self.shared.cursors.open(cursor, &bound).ok_or_else(|| {
+                CallError::argument("the cursor was not made for this caller and prefix")
+            })?),
+            None => None,
+        };
+        let force = self.shared.force.load_full();
+        let opened = self.open(&force, prefix.vault()).await?;
+        if !opened.backend.capabilities().list {
+            return Err(CallError::unsupported("this vault cannot list"));
+        }
+        let mut references = Vec::new();
+        loop {
+            let found = deadline(
+                DEADLINE,
+                opened.backend.list(prefix.path(), after.as_deref(), SCAN),
+            )
+            .await?;
+            // Awaits lay in between: what was revoked meanwhile is left out.
+            let force = self.shared.force.load_full();
+            for path in found.paths {
+                let reference = Reference::new(prefix.vault().clone(), path);
+                after = Some(reference.path().as_str().to_owned());
+                if self.decide(&force, &[Action::List], &reference).is_err() {
+                    continue;
+                }
+                if references.len() == PAGE {
+                    let last = references
+                        .last()
+                        .map(Reference::path)
+                        .map(SecretPath::as_str);
+                    let cursor = self.shared.cursors.seal(last.unwrap_or_default(), &bound)?;
+                    return Ok(Page {
+                        references,
+                        cursor: Some(cursor),
+                    });
+                }
+                references.push(reference);
+            }
+            if !found.more {
+                return Ok(Page {
+                    references,
+                    cursor: None,
+                });
+            }
+        }
+    }
+
+    /// Waits until the current version differs from `known`, or `timeout` (at most a minute) is
+    /// over: then none. 0 stands for "there is none". Needs `read`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::Denied`] at once when the grant goes.
+    pub async fn wait_for_change(
+        &self,
+        reference: &str,
+        known: u64,
+        timeout: Duration,
+    ) -> Result<Option<u64>, CallError> {
+        const ACTION: Action = Action::Read;
+        if timeout > WATCH_LIMIT {
+            return Err(CallError::argument("timeout-ms is more than 60000"));
+        }
+        let until = Instant::now() + timeout;
+        let asked = self.ask_for(reference, &[ACTION]).await?;
+        let path = asked.reference.path();
+        let cell = asked.opened.backend.change_cell(path);
+        let on = (Some(&asked.target), Some(&asked.grant));
+        let mut force = std::sync::Arc::clone(&asked.force);
+        let mut seen = None;
+        let mut granted = asked.granted.clone();
+        loop {
+            if !granted.stands(self.shared.generation(), now_us() / 1000) {
+                force = self.shared.force.load_full();
+                match self.decide(&force, &[ACTION], &asked.reference) {
+                    Ok(again) => granted = again,
+                    Err(_) => {
+                        return Err(self.refuse(&force, ACTION, on, CallError::denied()).await);
+                    }
+                }
+            }
+            let number = cell.as_ref().map(strongroom_backend::ChangeCell::load);
+            if number.is_none() || number != seen {
+                seen = number;
+                let current = match current_version(&asked.opened, path).await {
+                    Ok(current) => current,
+                    Err(error) => return Err(self.refuse(&force, ACTION, on, error).await),
+                };
+                if current != known {
+                    let entry = Entry {
+                        target: on.0,
+                        grant: on.1,
+                        version: Some(current),
+                        ..self.entry(&force, ACTION, Outcome::Allowed)
+                    };
+                    self.append(&entry).await?;
+                    return Ok(Some(current));
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let entry = Entry {
+                    target: on.0,
+                    grant: on.1,
+                    version: Some(known),
+                    ..self.entry(&force, ACTION, Outcome::Allowed)
+                };
+                self.append(&entry).await?;
+                return Ok(None);
+            }
+            // Without a counter the store is asked once a second, the policy looked at each tick.
+            let tick = if cell.is_some() {
+                WATCH_TICK
+            } else {
+                WATCH_POLL
+            };
+            tokio::time::sleep(tick.min(left)).await;
+        }
+    }
+
+    /// Opens a handle: the canonical reference and the version that is current. Needs one of
+    /// `actions`; nothing of the value leaves the backend's answer.
+    #[cfg(feature = "wasmtime")]
+    pub(crate) async fn open_handle(
+        &self,
+        reference: &str,
+        actions: &[Action],
+    ) -> Result<(Reference, u64), CallError> {
+        let asked = self.ask_for(reference, actions).await?;
+        let read = asked
+            .opened
+            .backend
+            .get(asked.reference.path(), strongroom_backend::Which::Current);
+        let version = deadline(DEADLINE, read).await.map(|secret| secret.version);
+        let version = self
+            .told(&asked, version.as_ref().ok().copied(), version)
+            .await?;
+        Ok((asked.reference, version))
+    }
+
+    async fn ask(&self, reference: &str) -> Result<Asked, CallError> {
+        self.ask_for(reference, &[Action::List, Action::Read]).await
+    }
+
+    /// The way of every question about one secret, up to the backend.
+    pub(crate) async fn ask_for(&self, text: &str, actions: &[Action]) -> Result<Asked, CallError> {
+        self.charge(None)?;
+        let first = actions.first().copied().unwrap_or(Action::Read);
+        let force = self.shared.force.load_full();
+        let reference = match self.parse_in(&force, text) {
+            Ok(reference) => reference,
+            Err(why) => return Err(self.refuse_reference(&force, first, text.len(), why).await),
+        };
+        let target = self.target(&reference);
+        let Ok(granted) = self.decide(&force, actions, &reference) else {
+            let on = (Some(&target), None);
+            return Err(self.refuse(&force, first, on, CallError::denied()).await);
+        };
+        let grant = self.shared.log.grant(granted.label());
+        match self.open(&force, reference.vault()).await {
+            Ok(opened) => Ok(Asked {
+                force,
+                reference,
+                granted,
+                target,
+                grant,
+                opened,
+            }),
+            Err(error) => {
+                let on = (Some(&target), Some(&grant));
+                Err(self.refuse(&force, granted.action(), on, error).await)
+            }
+        }
+    }
+
+    /// Records the answer to a question and gives it back, unless the grant went meanwhile.
+    pub(crate) async fn told<T>(
+        &self,
+        asked: &Asked,
+        version: Option<u64>,
+        answer: Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let action = asked.granted.action();
+        let on = (Some(&asked.target), Some(&asked.grant));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.refuse(&asked.force, action, on, error).await),
+        };
+        let now = self.shared.force.load_full();
+        if !asked.granted.stands(now.generation, now_us() / 1000)
+            && self.decide(&now, &[action], &asked.reference).is_err()
+        {
+            return Err(self.refuse(&now, action, on, CallError::denied()).await);
+        }
+        let entry = Entry {
+            target: on.0,
+            grant: on.1,
+            version,
+            ..self.entry(&asked.force, action, Outcome::Allowed)
+        };
+        self.append(&entry).await?;
+        Ok(answer)
+    }
+}
+
+/// A question about one secret that was decided and whose vault is open.
+pub(crate) struct Asked {
+    pub(crate) force: std::sync::Arc<InForce>,
+    pub(crate) reference: Reference,
+    pub(crate) granted: Granted,
+    pub(crate) target: strongroom_audit::Target,
+    pub(crate) grant: strongroom_audit::Text,
+    pub(crate) opened: std::sync::Arc<Opened>,
+}
+
+async fn current_version(opened: &Opened, path: &SecretPath) -> Result<u64, CallError> {
+    match deadline(DEADLINE, opened.backend.describe(path)).await {
+        Ok(described) => Ok(described.version.unwrap_or(0)),
+        Err(error) if error.code == ErrorCode::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
