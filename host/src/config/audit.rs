@@ -59,12 +59,12 @@ pub enum Durability {
 pub(super) fn audit(mut section: Section<'_, '_>, source: &Source) -> Option<AuditConfig> {
     let line = section.reader.line(section.span());
     let log = path(&mut section, "path");
-    if section.any("path").is_none() {
+    if section.lacks("path") {
         section.missing("path", ": the file that records are written to");
     }
     let key = match section.section("key") {
         Some(key) => self::key(key),
-        None if section.any("key").is_none() => {
+        None if section.lacks("key") => {
             section.missing("key", ", as in key = { file = \"keys/audit.key\" }");
             None
         }
@@ -94,7 +94,7 @@ pub(super) fn audit(mut section: Section<'_, '_>, source: &Source) -> Option<Aud
 
 fn key(mut section: Section<'_, '_>) -> Option<AuditKey> {
     let file = path(&mut section, "file");
-    if section.any("file").is_none() {
+    if section.lacks("file") {
         section.missing("file", ": the log's key comes from a file");
     }
     let allow_links = section.boolean("allow-links").unwrap_or(false);

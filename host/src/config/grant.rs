@@ -9,8 +9,9 @@ use crate::grants::{Action, Actions, Grant, HttpHost, Pattern, nearest};
 pub(super) fn grants(outer: &mut Section<'_, '_>, known: &Known) -> Vec<Grant> {
     let reader = outer.reader;
     let mut grants = Vec::new();
-    for value in outer.array("grants") {
-        if let Some(inner) = section(reader, "grants".into(), value) {
+    for (index, value) in outer.array("grants").iter().enumerate() {
+        let name = format!("{}.grants[{index}]", outer.name());
+        if let Some(inner) = section(reader, name, value) {
             grants.extend(grant(inner, known));
         }
     }
@@ -22,7 +23,7 @@ fn grant(mut section: Section<'_, '_>, known: &Known) -> Option<Grant> {
     let reader = section.reader;
     let vault = match section.string("vault") {
         Some(text) => known_vault(reader, &text, known),
-        None if section.any("vault").is_none() => {
+        None if section.lacks("vault") => {
             section.missing("vault", ": a grant names the vault that it is for");
             None
         }
@@ -46,7 +47,7 @@ fn grant(mut section: Section<'_, '_>, known: &Known) -> Option<Grant> {
 
 fn patterns(section: &mut Section<'_, '_>) -> Vec<Pattern> {
     let texts = section.strings("secrets");
-    if section.array("secrets").is_empty() {
+    if section.lacks("secrets") {
         section.missing(
             "secrets",
             ": patterns of the secrets, \"**\" for all of the vault",
@@ -67,7 +68,7 @@ fn patterns(section: &mut Section<'_, '_>) -> Vec<Pattern> {
 
 fn actions(section: &mut Section<'_, '_>) -> Actions {
     let words = section.strings("actions");
-    if section.array("actions").is_empty() {
+    if section.lacks("actions") {
         section.missing("actions", ", as in actions = [\"read\"]");
     }
     let mut actions = Actions::default();
@@ -121,7 +122,7 @@ fn hosts(section: &mut Section<'_, '_>, actions: Actions) -> Vec<HttpHost> {
             }
         }
     }
-    let named = !section.array("hosts").is_empty();
+    let named = !section.lacks("hosts");
     match (actions.contains(Action::UseHttp), named) {
         (true, false) => section.missing(
             "hosts",

@@ -90,6 +90,14 @@ impl<'r, 't> Section<'r, 't> {
         &self.name
     }
 
+    fn label(&self) -> String {
+        if self.name.ends_with(']') {
+            self.name.clone()
+        } else {
+            format!("[{}]", self.name)
+        }
+    }
+
     pub(super) fn table(&self) -> &'r DeTable<'t> {
         self.table
     }
@@ -98,6 +106,15 @@ impl<'r, 't> Section<'r, 't> {
     pub(super) fn owned(&self) -> toml::Table {
         let value = Spanned::new(self.span.clone(), DeValue::Table(self.table.clone()));
         toml::Table::deserialize(ValueDeserializer::from(value)).unwrap_or_default()
+    }
+
+    /// Whether a key is absent, or an array of nothing.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        match self.table.get(key).map(Spanned::get_ref) {
+            None => true,
+            Some(DeValue::Array(array)) => array.is_empty(),
+            Some(_) => false,
+        }
     }
 
     /// Takes a key, whatever it holds.
@@ -198,7 +215,7 @@ impl<'r, 't> Section<'r, 't> {
 
     /// Reports that a key is missing.
     pub(super) fn missing(&self, key: &str, hint: &str) {
-        let message = || format!("[{}] has no '{key}'{hint}", self.name);
+        let message = || format!("{} has no '{key}'{hint}", self.label());
         self.reader.report(&self.span, message);
     }
 
@@ -212,7 +229,7 @@ impl<'r, 't> Section<'r, 't> {
             self.reader.report(&key.span(), || {
                 let place = match self.name.as_str() {
                     "" => String::new(),
-                    name => format!(" in [{name}]"),
+                    _ => format!(" in {}", self.label()),
                 };
                 let near = nearest(text, self.asked.iter().copied());
                 format!("unknown key {}{place}{near}", quoted(text))

@@ -147,7 +147,7 @@ pub(super) fn vault(
         return None;
     }
     let Some(backend) = section.string("backend") else {
-        if section.any("backend").is_none() {
+        if section.lacks("backend") {
             let names: Vec<_> = backends.names().collect();
             section.missing("backend", &format!(": one of {}", names.join(", ")));
         }

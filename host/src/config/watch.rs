@@ -18,9 +18,7 @@ use crate::grants::Digest;
 
 /// How often the file is read although no event came.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a file must be left alone after a write that may not be the last.
-const QUIET: Duration = Duration::from_millis(15);
-/// How long a file may be missing, empty or written to before it is taken as it is. With the
+/// How long a file may be missing, empty or open for writing before it is taken as it is. With the
 /// reading itself this keeps an edit within 100 ms.
 const PATIENCE: Duration = Duration::from_millis(60);
 
@@ -142,8 +140,8 @@ impl<N: FnMut(Notice)> Watching<N> {
                     self.resubscribe(&why);
                     true
                 }
-                Some(Signal::Settled) | None => true,
-                Some(Signal::Touched) => false,
+                Some(Signal::Settled) => true,
+                Some(Signal::Touched) | None => false,
             };
             let now = Instant::now();
             if settled || now >= deadline {
@@ -153,8 +151,7 @@ impl<N: FnMut(Notice)> Watching<N> {
                     return true;
                 }
             }
-            let wait = QUIET.min(deadline.saturating_duration_since(now));
-            signal = match signals.recv_timeout(wait) {
+            signal = match signals.recv_timeout(deadline.saturating_duration_since(now)) {
                 Ok(signal) => Some(signal),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return false,
@@ -204,9 +201,14 @@ impl<N: FnMut(Notice)> Watching<N> {
         Ok(config)
     }
 
-    fn tell(&mut self, read: Result<Vec<u8>, ConfigError>) {
+    fn tell(&mut self, mut read: Result<Vec<u8>, ConfigError>) {
         if !self.differs(&read) {
             return;
+        }
+        if self.file.is_symlink() {
+            // It may point into another folder now. What happened there before is in this reading.
+            self.subscribe();
+            read = self.read();
         }
         let parsed = read.and_then(|bytes| self.parse(&bytes));
         let notice = match parsed {
@@ -317,6 +319,7 @@ impl Filter {
                 Some(Signal::Settled)
             }
             EventKind::Access(_) => None,
+            EventKind::Modify(ModifyKind::Metadata(_)) if ours => Some(Signal::Settled),
             EventKind::Modify(ModifyKind::Name(_)) if ours || self.linked => Some(Signal::Settled),
             // A link in the way to the target may have been swapped under any name.
             EventKind::Create(_) | EventKind::Remove(_) if ours || self.linked => {

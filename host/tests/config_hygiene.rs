@@ -1,0 +1,256 @@
+//! The file as such: who may write it, where it is found, and whether it is trusted.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use strongroom::config::trust::{TrustList, Untrusted};
+use strongroom::config::{Backends, Config, Found, Places, locate, restart_only_changes};
+use tempfile::TempDir;
+
+const ELSEWHERE: &str = "[vault.a]\nbackend = 'memory'\nendpoint = 'http://127.0.0.1:1'\n";
+
+fn write(path: &Path, text: &str, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn load(path: &Path) -> Result<Config, String> {
+    Config::load(path, &Backends::new(["memory"])).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("strongroom.toml");
+    for (mode, good) in [
+        (0o600, true),
+        (0o644, true),
+        (0o400, true),
+        (0o620, false),
+        (0o602, false),
+        (0o666, false),
+    ] {
+        write(&path, "", mode);
+        let loaded = load(&path);
+        assert_eq!(loaded.is_ok(), good, "{mode:o} {loaded:?}");
+        if let Err(error) = loaded {
+            assert!(error.contains("chmod go-w"), "{error}");
+        }
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_link_is_judged_by_what_it_points_to() {
+    let dir = TempDir::new().unwrap();
+    let (link, target) = (dir.path().join("strongroom.toml"), dir.path().join("other"));
+    symlink(&target, &link).unwrap();
+    assert!(load(&link).unwrap_err().contains("cannot be read"));
+    write(&target, "", 0o600);
+    let config = load(&link).unwrap();
+    assert_eq!(
+        config.dir(),
+        dir.path(),
+        "paths are relative to the link, which is what was named"
+    );
+    write(&target, "", 0o666);
+    assert!(load(&link).unwrap_err().contains("group or others"));
+}
+
+#[test]
+fn what_is_no_file_is_refused_without_waiting() {
+    let dir = TempDir::new().unwrap();
+    assert!(load(dir.path()).is_err());
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    assert!(load(&pipe).unwrap_err().ends_with("is not a regular file"));
+    assert!(load(Path::new("/dev/zero")).is_err());
+    let large = dir.path().join("large");
+    write(&large, &"#".repeat((1 << 20) + 1), 0o600);
+    assert!(load(&large).unwrap_err().contains("larger than 1 MiB"));
+}
+
+#[test]
+fn two_stores_on_one_file_are_found_through_links() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("strongroom.toml");
+    write(
+        &path,
+        "[vault.a]\nbackend = 'memory'\npath = 'a'\n[vault.b]\nbackend = 'memory'\npath = 'b'\n",
+        0o600,
+    );
+    fs::write(dir.path().join("a"), "").unwrap();
+    assert!(load(&path).is_ok());
+    symlink("a", dir.path().join("b")).unwrap();
+    assert!(
+        load(&path)
+            .unwrap_err()
+            .contains("same file under two names")
+    );
+    fs::remove_file(dir.path().join("b")).unwrap();
+    fs::hard_link(dir.path().join("a"), dir.path().join("b")).unwrap();
+    assert!(
+        load(&path)
+            .unwrap_err()
+            .contains("same file under two names")
+    );
+}
+
+#[test]
+fn the_named_file_comes_first_then_the_folder_then_the_user() {
+    let (here, user) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let places = |explicit: Option<&str>, env: Option<&str>| Places {
+        explicit: explicit.map(PathBuf::from),
+        env: env.map(Into::into),
+        current_folder: here.path().to_owned(),
+        user_config_dir: Some(user.path().to_owned()),
+    };
+    let found = |places: &Places| locate(places).map(|found| (found.path, found.in_current_folder));
+    let error = locate(&places(None, None)).unwrap_err().to_string();
+    assert!(error.contains("strongroom init"), "{error}");
+    let of_user = user.path().join("strongroom.toml");
+    write(&of_user, "", 0o600);
+    assert_eq!(found(&places(None, Some(""))), Ok((of_user, false)));
+    // A link to nowhere is there: passing it over would put another file in force.
+    let of_folder = here.path().join("strongroom.toml");
+    symlink("nowhere", &of_folder).unwrap();
+    assert_eq!(found(&places(None, None)), Ok((of_folder, true)));
+    assert_eq!(
+        found(&places(None, Some("/e.toml"))),
+        Ok(("/e.toml".into(), false))
+    );
+    assert_eq!(
+        found(&places(Some("/x.toml"), Some("/e.toml"))),
+        Ok(("/x.toml".into(), false))
+    );
+}
+
+#[test]
+fn a_found_file_that_sends_secrets_elsewhere_needs_trust_for_each_text() {
+    let dir = TempDir::new().unwrap();
+    let state = dir.path().join("state/strongroom");
+    let list = TrustList::at(state.clone());
+    let path = dir.path().join("strongroom.toml");
+    let found = |in_current_folder| Found {
+        path: path.clone(),
+        in_current_folder,
+    };
+    write(&path, ELSEWHERE, 0o600);
+    let config = load(&path).unwrap();
+    let refused = list.require(&found(true), &config).unwrap_err();
+    assert!(matches!(refused, Untrusted::NotAccepted { .. }));
+    assert!(
+        refused.to_string().contains("vault.a.endpoint in line 3"),
+        "{refused}"
+    );
+    assert!(
+        list.require(&found(false), &config).is_ok(),
+        "a file that was named"
+    );
+
+    list.add(&config).unwrap();
+    assert!(list.require(&found(true), &config).is_ok());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&state), mode(&state.join("trusted"))), (0o700, 0o600));
+
+    // One more byte is another file; the same text elsewhere is another one too.
+    write(&path, &format!("{ELSEWHERE}\n"), 0o600);
+    let changed = load(&path).unwrap();
+    assert!(list.require(&found(true), &changed).is_err());
+    let copy = dir.path().join("copy.toml");
+    write(&copy, ELSEWHERE, 0o600);
+    assert!(!list.holds(&load(&copy).unwrap()).unwrap());
+    list.add(&changed).unwrap();
+    assert!(list.holds(&changed).unwrap());
+    assert!(
+        !list.holds(&config).unwrap(),
+        "the older text is trusted no more"
+    );
+
+    write(&copy, "", 0o600);
+    assert!(
+        list.require(&found(true), &load(&copy).unwrap()).is_ok(),
+        "nothing is sent"
+    );
+}
+
+#[test]
+fn a_list_that_others_may_write_is_not_believed() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("strongroom.toml");
+    write(&path, ELSEWHERE, 0o600);
+    let config = load(&path).unwrap();
+    let list = TrustList::at(dir.path().to_owned());
+    list.add(&config).unwrap();
+    fs::set_permissions(
+        dir.path().join("trusted"),
+        fs::Permissions::from_mode(0o666),
+    )
+    .unwrap();
+    assert!(list.holds(&config).is_err());
+    let found = Found {
+        path,
+        in_current_folder: true,
+    };
+    assert!(matches!(
+        list.require(&found, &config),
+        Err(Untrusted::List(_))
+    ));
+}
+
+#[test]
+fn paths_keys_and_the_log_change_by_restart() {
+    const OLD: &str = "[vault.a]\nbackend = 'memory'\npath = 'a'\n[vault.b]\nbackend = 'memory'\n\
+                       [audit]\npath = 'l'\nkey = { file = 'k' }\n";
+    let parse = |text: &str| {
+        let backends = Backends::new(["memory", "local"]);
+        Config::parse(text.as_bytes(), Path::new("/etc/s.toml"), &backends).unwrap()
+    };
+    let changes = |from: &str, to: &str| {
+        let changes = restart_only_changes(&parse(OLD), &parse(&OLD.replace(from, to)));
+        changes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(changes("", ""), [""; 0]);
+    assert_eq!(
+        changes("[audit]", "[component.c]\n[role.r]\n\n[audit]"),
+        [""; 0],
+        "lines may move"
+    );
+    assert_eq!(
+        changes("'l'", "'l2'"),
+        ["line 6: [audit] changed, which takes a restart"]
+    );
+    assert_eq!(
+        changes("'k'", "'k2'"),
+        ["line 6: [audit] changed, which takes a restart"]
+    );
+    assert_eq!(
+        changes("'a'", "'a2'"),
+        ["line 1: [vault.a] has other settings, which takes a restart"]
+    );
+    let both = changes("vault.b", "vault.c");
+    assert_eq!(
+        both,
+        [
+            "line 4: [vault.c] is new, which takes a restart",
+            "[vault.b] is gone, which takes a restart"
+        ]
+    );
+    let backend = changes(
+        "[vault.a]\nbackend = 'memory'",
+        "[vault.a]\nbackend = 'local'",
+    );
+    assert_eq!(
+        backend,
+        ["line 1: [vault.a] has another backend, which takes a restart"]
+    );
+}
