@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use strongroom::{Registry, VaultTable};
-use strongroom_backend_local as local;
+use strongroom_backend_local::{Config, LocalBackend};
 
 /// Every backend that a configuration may name.
 pub(crate) fn registry() -> Registry {
     Registry::new().with("local", |vault: &VaultTable<'_>| {
-        let settings: local::Config = vault.settings()?;
-        Ok(Arc::new(local::open(settings, vault.base_dir())?))
+        let settings: Config = vault.settings()?;
+        Ok(Arc::new(LocalBackend::open(&settings, &vault.base_dir())?))
     })
 }
 

@@ -47,42 +47,33 @@ impl Context {
         Ok((found, config))
     }
 
-    /// The broker of the configuration, once that is trusted.
+    /// The broker for one command, once the configuration is trusted.
     ///
     /// # Errors
     ///
     /// The configuration is missing, wrong or not trusted (exit code 2), or the audit log cannot
     /// be opened (exit code 5).
     pub(crate) async fn broker(&self) -> Result<Broker, Failure> {
-        self.open(false).await
+        self.build(false).await
     }
 
-    /// The same broker, following changes of the configuration file while it runs.
+    /// As [`broker`](Self::broker), for a command that stays: edits of the configuration take
+    /// force while it runs.
     ///
     /// # Errors
     ///
     /// As [`broker`](Self::broker).
     pub(crate) async fn reloading_broker(&self) -> Result<Broker, Failure> {
-        self.open(true).await
+        self.build(true).await
     }
 
-    async fn open(&self, reload: bool) -> Result<Broker, Failure> {
-        let found = self.find()?;
-        if found.in_current_folder {
-            // Before anything is opened: such a file may come from someone else's repository.
-            require_trust(&found, &self.load()?.1)?;
-        }
-        let broker = Broker::builder()
-            .registry(backends::registry())
-            .config_file(&found.path)
-            .reload(reload)
-            .build()
-            .await?;
-        if found.in_current_folder {
-            // Again, for the bytes that are in force: the file may have changed in between.
-            require_trust(&found, &broker.config())?;
-        }
-        Ok(broker)
+    async fn build(&self, reload: bool) -> Result<Broker, Failure> {
+        let (found, config) = self.load()?;
+        // Before anything is opened: a file in the current folder may come from someone else's
+        // repository. What was looked at is what is used; the file is not read again.
+        require_trust(&found, &config)?;
+        let builder = Broker::builder().registry(backends::registry());
+        Ok(builder.config(config).reload(reload).build().await?)
     }
 
     /// Runs `work` as the operator and closes the broker after it, whatever came of it: the

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use serde_json::json;
-use strongroom::{BuildError, CallError, ErrorCode};
+use strongroom::{BuildError, CallError, ErrorCode, audit};
 use strongroom_backend::ErrorKind;
 
 /// The exit codes of the command, beside 0.
@@ -127,7 +127,10 @@ impl From<CallError> for Failure {
             ),
             ErrorCode::NotFound => (
                 Exit::NotFound,
-                Some("`strongroom list` shows the names, `strongroom versions REF` the versions".into()),
+                Some(
+                    "`strongroom list` shows the names, `strongroom versions REF` the versions"
+                        .into(),
+                ),
             ),
             ErrorCode::InvalidReference(_) => (
                 Exit::Usage,
@@ -182,10 +185,32 @@ impl From<CallError> for Failure {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let exit = match &error {
-            BuildError::Audit(_) => Exit::Unavailable,
+            BuildError::Audit(error) => audit_exit(error),
+            BuildError::Unrecorded(_) => Exit::Unavailable,
+            BuildError::Digest { .. } => Exit::Denied,
+            BuildError::Broken => Exit::Failed,
             _ => Exit::Usage,
         };
         Self::new(exit, chain(&error))
+    }
+}
+
+impl From<audit::Error> for Failure {
+    fn from(error: audit::Error) -> Self {
+        Self::new(audit_exit(&error), chain(&error))
+    }
+}
+
+/// What the operator must mend is wrong usage; what time or a disk mends is unavailable.
+fn audit_exit(error: &audit::Error) -> Exit {
+    match error {
+        audit::Error::Tampered(_) => Exit::Failed,
+        audit::Error::Missing(_) | audit::Error::Unavailable(_) => Exit::Unavailable,
+        audit::Error::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Exit::Usage,
+            _ => Exit::Unavailable,
+        },
+        _ => Exit::Usage,
     }
 }
 

@@ -9,7 +9,8 @@ use crate::failure::Failure;
 /// Whether a stream gets colours: only a terminal, and not where `NO_COLOR` is set or the terminal
 /// is dumb.
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
-    let unset = |name| std::env::var_os(name).is_none_or(|value: std::ffi::OsString| value.is_empty());
+    let unset =
+        |name| std::env::var_os(name).is_none_or(|value: std::ffi::OsString| value.is_empty());
     stream.is_terminal()
         && unset("NO_COLOR")
         && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
@@ -157,13 +158,18 @@ impl Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         for row in &self.rows {
             let cells = row.iter().zip(&widths);
-            let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+            let line: Vec<String> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
             text.push_str(line.join("  ").trim_end());
             text.push('\n');
         }
@@ -185,7 +191,10 @@ mod tests {
 
     #[test]
     fn a_stored_text_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\nc\u{202e}"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}");
+        assert_eq!(
+            printable("a\x1b[2Jb\nc\u{202e}"),
+            "a\\u{1b}[2Jb\\u{a}c\\u{202e}"
+        );
         assert_eq!(printable("caf\u{e9} 10%"), "caf\u{e9} 10%");
     }
 }

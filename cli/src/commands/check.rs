@@ -38,9 +38,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let (_, config) = context.load()?;
     let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     let question = Question::new(&args, &config)?;
-    let explanation = config
-        .policy(0)
-        .explain(&question.principal, args.action, &question.reference, now);
+    let explanation =
+        config
+            .policy(0)
+            .explain(&question.principal, args.action, &question.reference, now);
     if context.json {
         output::document(&document(&args, &question.reference, &explanation))?;
     } else {
@@ -83,9 +84,10 @@ impl Question {
 
 fn document(args: &Args, reference: &Reference, explanation: &Explanation) -> Value {
     let granted = explanation.decision.as_ref().ok();
-    let near = explanation.near.iter().map(|miss| {
-        json!({ "grant": &*miss.label, "line": miss.line, "why": miss.why })
-    });
+    let near = explanation
+        .near
+        .iter()
+        .map(|miss| json!({ "grant": &*miss.label, "line": miss.line, "why": miss.why }));
     json!({
         "component": args.component,
         "action": args.action.as_str(),
@@ -126,7 +128,11 @@ mod tests {
     fn a_misspelt_action_gets_the_nearest_word() {
         assert_eq!(parse_action("use-http"), Ok(Action::UseHttp));
         assert!(parse_action("raed").unwrap_err().contains("'read'"));
-        assert!(parse_action("data-read").unwrap_err().contains("'list' and 'read'"));
+        assert!(
+            parse_action("data-read")
+                .unwrap_err()
+                .contains("'list' and 'read'")
+        );
         assert!(parse_action("everything").unwrap_err().contains("use-hmac"));
     }
 }

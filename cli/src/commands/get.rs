@@ -112,8 +112,14 @@ mod tests {
 
     #[test]
     fn text_is_a_string_and_bytes_are_base64() {
-        assert_eq!(parsed(b"a\"\n\0"), json!({"value": "a\"\n\0", "version": 3}));
+        assert_eq!(
+            parsed(b"a\"\n\0"),
+            json!({"value": "a\"\n\0", "version": 3})
+        );
         assert_eq!(parsed(b""), json!({"value": "", "version": 3}));
-        assert_eq!(parsed(b"\xff\x00"), json!({"value-base64": "/wA=", "version": 3}));
+        assert_eq!(
+            parsed(b"\xff\x00"),
+            json!({"value-base64": "/wA=", "version": 3})
+        );
     }
 }

@@ -71,15 +71,22 @@ impl Plan {
         let vault = VaultId::parse(&args.vault)
             .map_err(|e| Failure::usage(format!("the name of the vault: {e}")))?;
         if vault.as_str() == "audit" {
-            return Err(Failure::usage("a vault named 'audit' would share its key file with the audit log"));
+            return Err(Failure::usage(
+                "a vault named 'audit' would share its key file with the audit log",
+            ));
         }
         let absolute = |path: &PathBuf| {
             std::path::absolute(path)
                 .map_err(|e| Failure::usage(format!("cannot find {}: {e}", path.display())))
         };
         let passphrase_file = args.passphrase_file.as_ref().map(absolute).transpose()?;
-        if passphrase_file.as_ref().is_some_and(|path| path.to_str().is_none()) {
-            return Err(Failure::usage("the path of the passphrase file is not UTF-8"));
+        if passphrase_file
+            .as_ref()
+            .is_some_and(|path| path.to_str().is_none())
+        {
+            return Err(Failure::usage(
+                "the path of the passphrase file is not UTF-8",
+            ));
         }
         Ok(Self {
             folder: args.folder.clone(),
@@ -118,7 +125,10 @@ impl Plan {
         let (key, key_note) = match &self.passphrase_file {
             Some(path) => {
                 let path = toml::Value::from(path.to_string_lossy().into_owned());
-                (format!("{{ passphrase-file = {path} }}"), "nothing opens the store without it")
+                (
+                    format!("{{ passphrase-file = {path} }}"),
+                    "nothing opens the store without it",
+                )
             }
             None => (
                 format!("{{ file = \"{}\" }}", self.key()),
@@ -140,26 +150,49 @@ impl Plan {
         let at = |name: &str| self.folder.join(name).display().to_string();
         let mut lines = vec![
             "made:".to_owned(),
-            format!("  {}  the configuration: grants are written here", at(CONFIG)),
+            format!(
+                "  {}  the configuration: grants are written here",
+                at(CONFIG)
+            ),
             format!("  {}  the vault '{}', empty", at(&self.store()), self.vault),
         ];
         if self.passphrase_file.is_none() {
-            lines.push(format!("  {}  its key: back it up, apart from the vault", at(&self.key())));
+            lines.push(format!(
+                "  {}  its key: back it up, apart from the vault",
+                at(&self.key())
+            ));
         }
-        lines.push(format!("  {}  the audit log and {}, its key", at(AUDIT_LOG), at(AUDIT_KEY)));
-        lines.push(format!("  {}.first  the audit log's first key", at(AUDIT_KEY)));
+        lines.push(format!(
+            "  {}  the audit log and {}, its key",
+            at(AUDIT_LOG),
+            at(AUDIT_KEY)
+        ));
+        lines.push(format!(
+            "  {}.first  the audit log's first key",
+            at(AUDIT_KEY)
+        ));
         lines.push(String::new());
-        lines.push(format!("Move {}.first off this machine: with it,", at(AUDIT_KEY)));
-        lines.push("`strongroom audit verify` proves elsewhere that no record was changed, and who".into());
+        lines.push(format!(
+            "Move {}.first off this machine: with it,",
+            at(AUDIT_KEY)
+        ));
+        lines.push(
+            "`strongroom audit verify` proves elsewhere that no record was changed, and who".into(),
+        );
         lines.push("takes this machine over must not have it.".into());
         lines.push(String::new());
         lines.push("next:".into());
         if self.folder != Path::new(".") {
-            lines.push(format!("  export STRONGROOM_CONFIG={}", shell_word(&at(CONFIG))));
+            lines.push(format!(
+                "  export STRONGROOM_CONFIG={}",
+                shell_word(&at(CONFIG))
+            ));
         }
         lines.push("  strongroom set stripe/api-key        # asks for the value".into());
         lines.push("  strongroom get stripe/api-key".into());
-        lines.push("  strongroom run app.wasm              # once it has an entry and grants".into());
+        lines.push(
+            "  strongroom run app.wasm              # once it has an entry and grants".into(),
+        );
         lines.join("\n") + "\n"
     }
 
@@ -181,11 +214,16 @@ impl Plan {
 /// the configuration last: a failure, or a kill, leaves nothing that looks like a result.
 fn make(plan: &Plan, made: &mut Made) -> Result<(), Failure> {
     made.folder(&plan.folder)?;
-    if let Some(name) = plan.results().iter().find(|name| exists(&plan.folder.join(name))) {
-        return Err(
-            Failure::usage(format!("{} exists already", plan.folder.join(name).display()))
-                .hint("`init` overwrites nothing: choose another folder, or move it away"),
-        );
+    if let Some(name) = plan
+        .results()
+        .iter()
+        .find(|name| exists(&plan.folder.join(name)))
+    {
+        return Err(Failure::usage(format!(
+            "{} exists already",
+            plan.folder.join(name).display()
+        ))
+        .hint("`init` overwrites nothing: choose another folder, or move it away"));
     }
     let staging = tempfile::Builder::new()
         .prefix(".strongroom-init-")
@@ -196,7 +234,8 @@ fn make(plan: &Plan, made: &mut Made) -> Result<(), Failure> {
     let keys = plan.folder.join(KEYS);
     if exists(&keys) {
         made.contents(&staging.path().join(KEYS), &keys)?;
-        fs::remove_dir(staging.path().join(KEYS)).map_err(|e| cannot("remove", staging.path(), &e))?;
+        fs::remove_dir(staging.path().join(KEYS))
+            .map_err(|e| cannot("remove", staging.path(), &e))?;
     }
     made.contents(staging.path(), &plan.folder)?;
     // What was made must be what every later command accepts: owners and modes of the folders too.
@@ -213,8 +252,11 @@ fn fill(plan: &Plan, staging: &Path) -> Result<(), Failure> {
         .map_err(|e| cannot("make", &keys, &e))?;
     audit::Log::init(&staging.join(AUDIT_LOG), &staging.join(AUDIT_KEY))
         .map_err(|e| Failure::failed(format!("cannot make the audit log: {}", chain(&e))))?;
-    local::init(local::Config::new(plan.store(), plan.key_source()), staging)
+    let settings = local::Config::new(plan.store(), plan.key_source());
+    let store = local::LocalBackend::create(&settings, staging)
         .map_err(|e| Failure::usage(format!("cannot make the vault: {}", chain(&e))))?;
+    // Closed before it is moved: its write-ahead log goes with it.
+    drop(store);
     let config = staging.join(CONFIG);
     OpenOptions::new()
         .write(true)
@@ -253,13 +295,19 @@ impl Made {
         if folder.is_dir() {
             return Ok(());
         }
-        Err(Failure::usage(format!("{} is not a folder", folder.display())))
+        Err(Failure::usage(format!(
+            "{} is not a folder",
+            folder.display()
+        )))
     }
 
     /// Moves all that is in one folder to another, the configuration last, and replaces nothing.
     fn contents(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
-        let entries = fs::read_dir(from)
-            .and_then(|entries| entries.map(|e| Ok(e?.file_name())).collect::<io::Result<Vec<_>>>());
+        let entries = fs::read_dir(from).and_then(|entries| {
+            entries
+                .map(|e| Ok(e?.file_name()))
+                .collect::<io::Result<Vec<_>>>()
+        });
         let mut names = entries.map_err(|e| cannot("read", from, &e))?;
         names.sort_by_key(|name| name == CONFIG);
         for name in names {

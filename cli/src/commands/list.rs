@@ -50,7 +50,10 @@ async fn page_by_page(session: &Session, prefix: &str) -> Result<(), Failure> {
     let mut cursor: Option<String> = None;
     loop {
         let page = session.list(prefix, cursor.as_deref()).await?;
-        let lines = page.references.iter().map(|reference| format!("{reference}\n"));
+        let lines = page
+            .references
+            .iter()
+            .map(|reference| format!("{reference}\n"));
         output::text(&lines.collect::<String>())?;
         cursor = page.cursor;
         if cursor.is_none() {

@@ -30,9 +30,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             .map_err(|e| Failure::output(&e))?;
         return output::bytes(&page);
     };
-    let wrong = |e: std::io::Error| {
-        Failure::failed(format!("cannot write to {}: {e}", folder.display()))
-    };
+    let wrong =
+        |e: std::io::Error| Failure::failed(format!("cannot write to {}: {e}", folder.display()));
     std::fs::create_dir_all(&folder).map_err(wrong)?;
     clap_mangen::generate_to(Cli::command(), &folder).map_err(wrong)?;
     say(&folder, context)

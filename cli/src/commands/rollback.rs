@@ -33,7 +33,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
                     "from": args.to,
                 }));
             }
-            output::line(&format!("{reference} version {version}, with the value of {}", args.to))
+            output::line(&format!(
+                "{reference} version {version}, with the value of {}",
+                args.to
+            ))
         })
         .await
 }

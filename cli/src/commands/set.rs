@@ -171,11 +171,15 @@ mod tests {
 
     #[test]
     fn labels_are_split_at_the_first_sign() {
-        let parse = |texts: &[&str]| labels(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        let parse =
+            |texts: &[&str]| labels(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
         assert_eq!(parse(&[]).unwrap(), None);
         assert_eq!(
             parse(&["a=b=c", "d="]).unwrap(),
-            Some(vec![("a".into(), "b=c".into()), ("d".into(), String::new())])
+            Some(vec![
+                ("a".into(), "b=c".into()),
+                ("d".into(), String::new())
+            ])
         );
         assert!(parse(&["a"]).is_err());
         assert!(parse(&["=a"]).is_err());

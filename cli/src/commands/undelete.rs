@@ -34,7 +34,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
                     "version": args.version,
                 }));
             }
-            let version = args.version.map_or_else(String::new, |v| format!(" version {v}"));
+            let version = args
+                .version
+                .map_or_else(String::new, |v| format!(" version {v}"));
             output::line(&format!("{reference}{version} undeleted"))
         })
         .await

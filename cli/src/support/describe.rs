@@ -27,7 +27,10 @@ pub(crate) fn lines(reference: &Reference, description: &Description) -> Vec<(St
         lines.extend(text.map(|text| (name.to_owned(), text)));
     };
     let version = description.version.map(|version| version.to_string());
-    add("version", Some(version.unwrap_or_else(|| "none (deleted)".into())));
+    add(
+        "version",
+        Some(version.unwrap_or_else(|| "none (deleted)".into())),
+    );
     add("created", Some(time::show(description.created)));
     add("updated", Some(time::show(description.updated)));
     add("expires", description.expires.map(time::show));

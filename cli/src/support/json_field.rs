@@ -31,10 +31,14 @@ pub(crate) fn extract(value: &[u8], name: &str) -> Result<WipedBuffer, Failure> 
             .hint("without `--field` the value is printed as it is"));
         }
         Ok(Found::None) => {
-            return Err(Failure::not_found(format!("the value has no field '{name}'")));
+            return Err(Failure::not_found(format!(
+                "the value has no field '{name}'"
+            )));
         }
         Ok(Found::Twice) => {
-            return Err(Failure::failed(format!("the value has the field '{name}' twice")));
+            return Err(Failure::failed(format!(
+                "the value has the field '{name}' twice"
+            )));
         }
         Ok(Found::Once(raw)) => raw.get(),
     };
@@ -144,7 +148,12 @@ mod tests {
     fn texts_lose_their_quotes_and_the_rest_stays_json() {
         let value = r#"{"a":"x y","n":1.50,"b":true,"o":{"k":[1, 2]},"z":null,"":"e"}"#;
         for (name, expected) in [
-            ("a", "x y"), ("n", "1.50"), ("b", "true"), ("o", r#"{"k":[1, 2]}"#), ("z", "null"), ("", "e"),
+            ("a", "x y"),
+            ("n", "1.50"),
+            ("b", "true"),
+            ("o", r#"{"k":[1, 2]}"#),
+            ("z", "null"),
+            ("", "e"),
         ] {
             assert_eq!(field(value, name).unwrap(), expected, "{name}");
         }
@@ -153,12 +162,26 @@ mod tests {
     #[test]
     fn escapes_are_undone_as_serde_json_undoes_them() {
         for text in [
-            r#""""#, r#""\"\\\/\b\f\n\r\t""#, r#""\u0041\u00e9\u20AC""#, r#""\ud83d\ude00!""#, r#""\\u0041""#, "\"caf\u{e9}\"",
+            r#""""#,
+            r#""\"\\\/\b\f\n\r\t""#,
+            r#""\u0041\u00e9\u20AC""#,
+            r#""\ud83d\ude00!""#,
+            r#""\\u0041""#,
+            "\"caf\u{e9}\"",
         ] {
             let expected: String = serde_json::from_str(text).unwrap();
-            assert_eq!(field(&format!("{{\"a\":{text}}}"), "a").unwrap(), expected, "{text}");
+            assert_eq!(
+                field(&format!("{{\"a\":{text}}}"), "a").unwrap(),
+                expected,
+                "{text}"
+            );
         }
-        for text in [r#""\ud83d""#, r#""\ude00""#, r#""\ud83dx""#, r#""\ud83d\u0041""#] {
+        for text in [
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83dx""#,
+            r#""\ud83d\u0041""#,
+        ] {
             assert!(field(&format!("{{\"a\":{text}}}"), "a").is_err(), "{text}");
         }
     }
@@ -167,14 +190,21 @@ mod tests {
     fn no_refusal_quotes_the_value() {
         let canary = "canary-71c0";
         for value in [
-            format!("\"{canary}\""), canary.to_owned(), format!("[\"{canary}\"]"), format!("{{\"a\":\"{canary}\"}} x"),
-            format!("{{\"a\":{canary}}}"), format!("{{\"{canary}\":1}}"),
+            format!("\"{canary}\""),
+            canary.to_owned(),
+            format!("[\"{canary}\"]"),
+            format!("{{\"a\":\"{canary}\"}} x"),
+            format!("{{\"a\":{canary}}}"),
+            format!("{{\"{canary}\":1}}"),
         ] {
             let failure = field(&value, "q").unwrap_err();
             let told = format!("{failure:?}");
             assert!(!told.contains(canary), "{told}");
         }
         assert_eq!(field("{}", "a").unwrap_err().exit, Exit::NotFound);
-        assert_eq!(field(r#"{"a":1,"a":2}"#, "a").unwrap_err().exit, Exit::Failed);
+        assert_eq!(
+            field(r#"{"a":1,"a":2}"#, "a").unwrap_err().exit,
+            Exit::Failed
+        );
     }
 }

@@ -76,7 +76,16 @@ mod tests {
 
     #[test]
     fn what_is_past_or_no_time_is_refused() {
-        for text in ["", "soon", "90", "0d", "-1d", "2026-11-22T12:00:00Z", "2020-01-01T00:00:00Z", "99999999y"] {
+        for text in [
+            "",
+            "soon",
+            "90",
+            "0d",
+            "-1d",
+            "2026-11-22T12:00:00Z",
+            "2020-01-01T00:00:00Z",
+            "99999999y",
+        ] {
             assert_eq!(at(text), None, "{text}");
         }
     }

@@ -1,0 +1,202 @@
+//! `strongroom init`.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use support::Room;
+
+fn mode(path: impl AsRef<Path>) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn names(folder: impl AsRef<Path>) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn it_makes_what_the_contract_says_and_tells_what_is_next() {
+    let room = Room::empty();
+    let answer = room.run(["init"]).ok();
+    for file in [
+        "strongroom.toml",
+        "local.vault",
+        "audit.jsonl",
+        "keys/local.key",
+        "keys/audit.key",
+        "keys/audit.key.first",
+    ] {
+        assert!(room.path(file).is_file(), "{file}");
+        assert_eq!(mode(room.path(file)), 0o600, "{file}");
+        assert!(answer.text().contains(file), "{file}: {}", answer.text());
+    }
+    assert_eq!(mode(room.path("keys")), 0o700);
+    assert!(answer.text().contains("off this machine"));
+    assert!(answer.text().contains("strongroom set"));
+    assert!(
+        names(room.folder())
+            .iter()
+            .all(|name| !name.starts_with(".strongroom-init"))
+    );
+    let config = fs::read_to_string(room.path("strongroom.toml")).unwrap();
+    assert!(config.contains("default-vault = \"local\"") && config.contains("[vault.local]"));
+    room.set("a", "v");
+    assert_eq!(room.get("local:a"), b"v");
+    room.run(["audit", "verify"]).ok();
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let room = Room::empty();
+    for (umask, folder) in [("000", "open"), ("777", "closed")] {
+        let script = format!("umask {umask}; exec \"$0\" init {folder}");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_strongroom")])
+            .current_dir(room.folder())
+            .output()
+            .unwrap();
+        if umask == "000" {
+            support::Answer::from(output).ok();
+            assert_eq!(mode(room.path("open")), 0o700);
+            assert_eq!(mode(room.path("open/keys")), 0o700);
+            assert_eq!(mode(room.path("open/strongroom.toml")), 0o600);
+            assert_eq!(mode(room.path("open/keys/local.key")), 0o600);
+        }
+    }
+}
+
+#[test]
+fn another_folder_and_name_can_be_chosen() {
+    let room = Room::empty();
+    let document = room
+        .run(["init", "deep/down", "--vault", "app-secrets", "--json"])
+        .ok()
+        .json();
+    assert_eq!(document["vault"], "app-secrets");
+    assert_eq!(document["config"], "deep/down/strongroom.toml");
+    assert_eq!(
+        document["audit-first-key"],
+        "deep/down/keys/audit.key.first"
+    );
+    let config = ["--config", "deep/down/strongroom.toml"];
+    room.feed(["set", "app-secrets:a"].iter().chain(&config), "v")
+        .ok();
+    assert_eq!(
+        room.run(["get", "a"].iter().chain(&config)).ok().text(),
+        "v"
+    );
+    for wrong in ["", "a b", "../x", "audit"] {
+        room.run(["init", "third", "--vault", wrong]).exits(2);
+        assert!(!room.path("third").exists());
+    }
+}
+
+#[test]
+fn the_template_is_a_configuration_when_it_is_uncommented() {
+    let room = Room::new();
+    let file = room.path("strongroom.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let is_example = |line: &str| {
+        let line = line.strip_prefix("# ").unwrap_or_default();
+        [
+            "[component",
+            "[role",
+            "wasm =",
+            "grants =",
+            "  {",
+            "]",
+            "durability",
+            "rotate",
+            "keep-for",
+        ]
+        .iter()
+        .any(|start| line.starts_with(start))
+    };
+    let lines = text
+        .lines()
+        .map(|line| if is_example(line) { &line[2..] } else { line });
+    let all: Vec<&str> = lines.collect();
+    assert!(all.contains(&"[component.app]") && all.contains(&"[role.backend]"));
+    fs::write(&file, all.join("\n")).unwrap();
+    let answer = room.run(["check", "app", "read", "stripe/api-key"]).ok();
+    assert!(
+        answer.text().contains("component.app.grants[0]"),
+        "{}",
+        answer.text()
+    );
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    for name in [
+        "strongroom.toml",
+        "local.vault",
+        "audit.jsonl",
+        "audit.jsonl.head",
+    ] {
+        let room = Room::empty();
+        fs::write(room.path(name), "mine").unwrap();
+        room.run(["init"]).exits(2).says(name);
+        assert_eq!(names(room.folder()), [name]);
+        assert_eq!(fs::read(room.path(name)).unwrap(), b"mine");
+    }
+    let room = Room::empty();
+    std::os::unix::fs::symlink("/nowhere/at/all", room.path("strongroom.toml")).unwrap();
+    room.run(["init"]).exits(2);
+    assert_eq!(names(room.folder()), ["strongroom.toml"]);
+    let room = Room::new();
+    room.set("a", "v");
+    room.run(["init"]).exits(2).says("exists already");
+    assert_eq!(room.get("a"), b"v");
+}
+
+#[test]
+fn a_folder_of_keys_that_is_there_is_used() {
+    let room = Room::empty();
+    fs::create_dir(room.path("keys")).unwrap();
+    fs::set_permissions(room.path("keys"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(room.path("keys/other"), "mine").unwrap();
+    room.run(["init"]).ok();
+    assert_eq!(
+        names(room.path("keys")),
+        ["audit.key", "audit.key.first", "local.key", "other"]
+    );
+    room.set("a", "v");
+    assert_eq!(room.get("a"), b"v");
+}
+
+#[test]
+fn a_failure_leaves_nothing() {
+    let room = Room::empty();
+    room.run(["init", "new/folder", "--passphrase-file", "missing"])
+        .exits(2)
+        .says("missing");
+    assert!(!room.path("new").exists());
+    room.run(["init", "--passphrase-file", "missing"]).exits(2);
+    assert!(names(room.folder()).is_empty());
+    fs::write(room.path("file"), "").unwrap();
+    room.run(["init", "file"]).exits(2);
+    assert_eq!(names(room.folder()), ["file"]);
+}
+
+#[test]
+fn a_passphrase_takes_the_place_of_a_key_file() {
+    let room = Room::empty();
+    let file = room.path("pass \"word\"");
+    fs::write(&file, "correct horse battery staple\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    room.run(["init", "--passphrase-file", "pass \"word\""])
+        .ok();
+    assert!(!room.path("keys/local.key").exists());
+    room.set("a", "v");
+    assert_eq!(room.get("a"), b"v");
+    fs::write(&file, "another").unwrap();
+    room.run(["get", "a"]).exits(2).says("passphrase");
+}

@@ -1,0 +1,182 @@
+//! On a terminal: the prompt without echo, and colours. The process: no core dumps.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use support::Room;
+
+/// A command on a terminal of its own.
+struct Terminal {
+    child: Child,
+    keyboard: File,
+    screen: Receiver<Vec<u8>>,
+    shown: String,
+}
+
+impl Terminal {
+    fn start(room: &Room, args: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(OsStr::from_bytes(name.as_bytes()))
+            .unwrap();
+        let command = room.command(args);
+        // Makes the terminal the one that /dev/tty names for the command.
+        let child = Command::new("setsid")
+            .args(["--ctty", "--wait"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(room.folder())
+            .env_clear()
+            .env("HOME", room.home())
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("TERM", "xterm")
+            .stdin(Stdio::from(slave.try_clone().unwrap()))
+            .stdout(Stdio::from(slave.try_clone().unwrap()))
+            .stderr(Stdio::from(slave))
+            .spawn()
+            .expect("setsid of util-linux");
+        let keyboard = File::from(master);
+        let mut reader = keyboard.try_clone().unwrap();
+        let (send, screen) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                if send.send(bytes[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            child,
+            keyboard,
+            screen,
+            shown: String::new(),
+        }
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.shown.contains(text) {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.screen.recv_timeout(left) {
+                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("no {text:?} in {:?}", self.shown),
+            }
+        }
+    }
+
+    fn type_in(&mut self, text: &str) {
+        match self.keyboard.write_all(text.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("{error}"),
+            _ => {}
+        }
+    }
+
+    fn end(mut self) -> (i32, String) {
+        let status = self.child.wait().unwrap();
+        while let Ok(bytes) = self.screen.recv_timeout(Duration::from_millis(200)) {
+            self.shown.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        (status.code().unwrap(), self.shown)
+    }
+}
+
+#[test]
+fn a_prompt_asks_twice_and_shows_nothing() {
+    let room = Room::new();
+    let mut terminal = Terminal::start(&room, &["set", "a"]);
+    terminal.wait_for("not shown): ");
+    terminal.type_in("canary-90\n");
+    terminal.wait_for("again: ");
+    terminal.type_in("canary-90\n");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(shown.contains("local:a version 1"), "{shown}");
+    assert_eq!(room.get("a"), b"canary-90");
+}
+
+#[test]
+fn two_values_that_differ_change_nothing() {
+    let room = Room::new();
+    let mut terminal = Terminal::start(&room, &["set", "a"]);
+    terminal.wait_for("not shown): ");
+    terminal.type_in("canary-91\n");
+    terminal.wait_for("again: ");
+    terminal.type_in("canary-92\n");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 2, "{shown}");
+    assert!(
+        shown.contains("differ") && !shown.contains("canary"),
+        "{shown}"
+    );
+    room.run(["get", "a"]).exits(4);
+}
+
+#[test]
+fn an_error_is_coloured_on_a_terminal_only() {
+    let room = Room::new();
+    let mut terminal = Terminal::start(&room, &["get", "missing"]);
+    terminal.wait_for("not found");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 4);
+    assert!(shown.contains("\x1b[1;31merror:\x1b[0m"), "{shown:?}");
+    assert!(
+        !room
+            .run(["get", "missing"])
+            .exits(4)
+            .stderr
+            .contains('\x1b')
+    );
+}
+
+#[test]
+fn the_process_leaves_no_core_and_lets_nobody_look() {
+    let room = Room::new();
+    let command = room.command(["set", "a"]);
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -S -c $(ulimit -H -c); exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(room.folder())
+        .env("HOME", room.home())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let limits = format!("/proc/{}/limits", child.id());
+    let end = Instant::now() + Duration::from_secs(60);
+    let core = loop {
+        // Also while the command is still starting: it must get there before it reads the value.
+        let text = std::fs::read_to_string(&limits).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("Max core file size"))
+            .unwrap()
+            .to_owned();
+        // What may not be read is a process that nobody may look into: ours.
+        let is_ours = std::fs::read_link(format!("/proc/{}/exe", child.id())).map_or(true, |exe| {
+            exe == std::path::Path::new(env!("CARGO_BIN_EXE_strongroom"))
+        });
+        if is_ours && line.split_whitespace().nth(4) == Some("0") || Instant::now() > end {
+            break line;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    drop(child.stdin.take().unwrap().write_all(b"v"));
+    assert!(child.wait().unwrap().success());
+    assert_eq!(room.get("a"), b"v");
+}

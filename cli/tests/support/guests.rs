@@ -1,0 +1,36 @@
+//! The components that `cargo xtask guests` builds.
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
+use std::path::{Path, PathBuf};
+
+use super::support::Room;
+
+/// The path of a guest, which must have been built.
+#[track_caller]
+pub fn guest(name: &str) -> PathBuf {
+    let folder = std::env::var_os("STRONGROOM_GUESTS").map_or_else(
+        || {
+            let target = Path::new(env!("CARGO_BIN_EXE_strongroom")).ancestors().nth(2).unwrap();
+            target.join("wasm32-wasip2/debug")
+        },
+        PathBuf::from,
+    );
+    let path = folder.join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo xtask guests`", path.display());
+    path
+}
+
+/// Adds an entry for the probe that may do `actions` on everything under `app/`.
+pub fn allow_probe(room: &Room, actions: &str) {
+    let wasm = guest("probe.wasm");
+    room.configure(&format!(
+        "[component.probe]\nwasm = {wasm:?}\ngrants = [{{ vault = \"local\", secrets = [\"app/**\"], actions = {actions} }}]\n"
+    ));
+}
+
+/// `run probe.wasm` with these arguments of its own.
+pub fn probe<'a>(arguments: &[&'a str]) -> Vec<std::ffi::OsString> {
+    let mut all = vec!["run".into(), guest("probe.wasm").into_os_string(), "--".into()];
+    all.extend(arguments.iter().map(|argument| argument.into()));
+    all
+}
