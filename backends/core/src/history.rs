@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Description, Error, Metadata, PutOptions, Result, VersionInfo, VersionState, Which};
+use crate::{
+    Description, Error, ErrorKind, Metadata, PutOptions, Result, VersionInfo, VersionState, Which,
+};
 
 /// The versions and metadata of one secret.
 ///
@@ -79,7 +81,8 @@ impl History {
         if options.expected.is_some_and(|expected| expected != current) {
             return Err(Error::conflict(current));
         }
-        let number = self.last.checked_add(1).ok_or_else(Error::not_found)?;
+        let used_up = || Error::new(ErrorKind::Failed, "the version numbers are used up");
+        let number = self.last.checked_add(1).ok_or_else(used_up)?;
         if self.versions.is_empty() {
             self.created = now;
         }
@@ -113,7 +116,8 @@ impl History {
         self.updated = now;
     }
 
-    /// Soft-deletes every version, or one; returns the number that was current or was named.
+    /// Soft-deletes every version, or one; returns the newest number that was deleted, which is
+    /// the current one where there is one.
     ///
     /// # Errors
     ///
@@ -132,8 +136,10 @@ impl History {
                     .filter(|v| v.life == Life::Live)
                     .peekable();
                 live.peek().ok_or_else(Error::not_found)?;
-                live.for_each(|v| v.life = Life::DeletedWithSecret);
-                self.current.unwrap_or(self.last)
+                live.fold(0, |_, v| {
+                    v.life = Life::DeletedWithSecret;
+                    v.number
+                })
             }
         };
         if number.is_none() || self.current == number {
@@ -143,8 +149,9 @@ impl History {
         Ok(deleted)
     }
 
-    /// Takes a soft delete back, of the secret or of one version; returns the number that is
-    /// current after it, or the one that was named.
+    /// Takes a soft delete back, of the secret or of one version; returns the newest number that
+    /// was taken back. It is the current one after this unless a newer one was written, deleted on
+    /// its own or destroyed.
     ///
     /// # Errors
     ///
@@ -167,8 +174,10 @@ impl History {
                 self.versions
                     .iter_mut()
                     .filter(with_secret)
-                    .for_each(|v| v.life = Life::Live);
-                self.restore.or(self.current).unwrap_or(self.last)
+                    .fold(0, |_, v| {
+                        v.life = Life::Live;
+                        v.number
+                    })
             }
             None => return Err(Error::not_found()),
         };
@@ -348,7 +357,7 @@ mod tests {
             ..PutOptions::default()
         };
         let error = history.put(&options, 9).unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::Conflict(3));
+        assert_eq!(error.kind(), ErrorKind::Conflict(3));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The store under trial, with the calls that trials make most.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,9 @@ use strongroom_backend::{
     Backend, Capabilities, ErrorKind, Metadata, PutOptions, Result, SecretPath, SecretValue,
     Versioning, Which,
 };
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::flaw::{Flaw, Verdict, ensure, refused};
 use crate::target::Fixture;
@@ -154,6 +158,12 @@ impl Subject {
         }
         Err(Flaw::new("the listing does not end"))
     }
+}
+
+/// Runs `work` on a thread of its own: two tasks of a runtime may share one and never truly meet.
+pub(crate) fn beside(work: impl Future<Output = Verdict> + Send + 'static) -> JoinHandle<Verdict> {
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work))
 }
 
 pub(crate) fn path(text: &str) -> std::result::Result<SecretPath, Flaw> {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Barrier;
+
 use super::{Traits, undeletes, writes_and_lists};
-use crate::flaw::{Flaw, Verdict, ensure, ensure_eq};
+use crate::flaw::{Verdict, ensure, ensure_eq};
 use crate::run::cases;
-use crate::subject::{Subject, path, paths};
+use crate::subject::{Subject, beside, path, paths};
 
 const NAMES: [&str; 12] = [
     "-", "0/a", "A", "B/a", "_", "a", "a-b", "a.b", "a/b", "a/b/c", "a_b", "b",
@@ -165,47 +167,81 @@ async fn an_empty_store_lists_nothing(s: Subject) -> Verdict {
     Ok(())
 }
 
-/// While others write and delete around them, names that nobody touches come once each, in order.
+/// While others write and delete around them, names that nobody touches come once each, in order:
+/// with a change between any two pages, and with a task that writes all the time.
 async fn pages_hold_while_others_write(s: Subject) -> Verdict {
     let steady: Vec<String> = (0..STEADY).map(|i| format!("n{i:02}/steady")).collect();
     for name in &steady {
         s.put(&path(name)?, b"steady").await?;
     }
+    for round in 0..ROUNDS {
+        pages(&s, &steady, 1 + round % 7, round).await?;
+    }
     let stop = Arc::new(AtomicBool::new(false));
+    let start = Arc::new(Barrier::new(2));
     let writer = {
-        let (s, stop) = (s.clone(), Arc::clone(&stop));
-        tokio::spawn(async move {
-            let mut turn = 0usize;
-            while !stop.load(Ordering::SeqCst) {
-                let name = path(&format!("n{:02}/moving-{}", (turn * 7) % STEADY, turn % 3))?;
-                // A step of three, so that every name is written before its delete comes round.
-                match s.backend.delete(&name, None).await {
-                    Ok(_) => {}
-                    Err(_) => drop(s.put(&name, b"moving").await?),
+        let (s, stop, start) = (s.clone(), Arc::clone(&stop), Arc::clone(&start));
+        beside(async move {
+            start.wait().await;
+            for turn in 0.. {
+                if stop.load(Ordering::SeqCst) {
+                    break;
                 }
-                turn += 1;
+                disturb(&s, (turn * 7) % STEADY, turn % 3).await?;
                 tokio::task::yield_now().await;
             }
-            Ok::<(), Flaw>(())
+            Ok(())
         })
     };
-    let result = watch(&s, &steady).await;
+    start.wait().await;
+    let mut verdict = Ok(());
+    for round in 0..ROUNDS {
+        let names = s.list("", 1 + round % 7).await;
+        verdict = names.and_then(|names| hold(&names, &steady));
+        if verdict.is_err() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
     stop.store(true, Ordering::SeqCst);
     writer.await??;
-    result
+    verdict
 }
 
-async fn watch(s: &Subject, steady: &[String]) -> Verdict {
-    for round in 0..ROUNDS {
-        let names = s.list("", 1 + round % 7).await?;
-        ensure!(
-            names.is_sorted_by(|a, b| a < b),
-            "a name came twice or out of order while others wrote"
-        );
-        let seen: Vec<_> = names.iter().filter(|n| n.ends_with("/steady")).collect();
-        let missed: Vec<_> = steady.iter().filter(|n| !seen.contains(n)).collect();
-        ensure!(missed.is_empty(), "skipped while others wrote: {missed:?}");
+/// Lists in pages of `limit`, with a change before and one behind the cursor between any two.
+async fn pages(s: &Subject, steady: &[String], limit: usize, round: usize) -> Verdict {
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let page = s
+            .backend
+            .list("", names.last().map(String::as_str), limit)
+            .await?;
+        names.extend(page.paths.iter().map(|path| path.as_str().to_owned()));
+        if !page.more {
+            return hold(&names, steady);
+        }
+        ensure!(names.len() <= 5 * STEADY, "the listing does not end");
+        disturb(s, 0, names.len() % 3).await?;
+        disturb(s, STEADY - 1, round % 3).await?;
     }
+}
+
+/// Deletes a name near the steady one of this number, or writes it where it is not there.
+async fn disturb(s: &Subject, near: usize, which: usize) -> Verdict {
+    let name = path(&format!("n{near:02}/moving-{which}"))?;
+    if s.backend.delete(&name, None).await.is_err() {
+        s.put(&name, b"moving").await?;
+    }
+    Ok(())
+}
+
+fn hold(names: &[String], steady: &[String]) -> Verdict {
+    ensure!(
+        names.is_sorted_by(|a, b| a < b),
+        "a name came twice or out of order while others wrote"
+    );
+    let missed: Vec<_> = steady.iter().filter(|n| !names.contains(n)).collect();
+    ensure!(missed.is_empty(), "skipped while others wrote: {missed:?}");
     Ok(())
 }
 

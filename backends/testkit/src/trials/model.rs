@@ -16,10 +16,13 @@ use crate::flaw::{Flaw, Verdict, ensure};
 use crate::run::cases;
 use crate::subject::{Subject, labelled, path};
 
+/// A name within a walk.
+type Name = &'static str;
+
 const WALKS: u64 = 4;
 const STEPS: usize = 150;
 /// Few enough that operations meet, and that no secret gets more versions than stores keep.
-const NAMES: [&str; 5] = ["a", "A", "a/b", "a-b", "b"];
+const NAMES: [Name; 5] = ["a", "A", "a/b", "a-b", "b"];
 /// How many of the last operations a failure shows.
 const SHOWN: usize = 25;
 
@@ -52,16 +55,16 @@ async fn random_operations_agree_with_the_memory_store(s: Subject) -> Verdict {
 #[derive(Clone, Debug)]
 enum Step {
     Put {
-        name: usize,
+        name: Name,
         value: u8,
         expected: Option<u64>,
         labels: bool,
     },
-    Get(usize, Which),
-    GetMany(Vec<usize>),
-    Delete(usize, Option<u64>),
-    Undelete(usize, Option<u64>),
-    Destroy(usize, u64),
+    Get(Name, Which),
+    GetMany(Vec<Name>),
+    Delete(Name, Option<u64>),
+    Undelete(Name, Option<u64>),
+    Destroy(Name, u64),
     List(&'static str, usize),
 }
 
@@ -77,7 +80,7 @@ struct Walk<'s> {
     model: MemoryBackend,
     random: Random,
     /// The store's number of each number of the model.
-    numbers: HashMap<(usize, u64), u64>,
+    numbers: HashMap<(Name, u64), u64>,
     log: Vec<Step>,
 }
 
@@ -99,7 +102,7 @@ impl<'s> Walk<'s> {
             self.log.push(step.clone());
             self.take(step).await?;
         }
-        for name in 0..NAMES.len() {
+        for name in NAMES {
             self.compare_history(name).await?;
         }
         Ok(())
@@ -110,7 +113,7 @@ impl<'s> Walk<'s> {
         let can = &self.s.can;
         let numbered = can.versions != VersionNumbers::None;
         let soft = numbered && can.undelete;
-        let name = self.random.below(NAMES.len());
+        let name = self.random.one_of(&NAMES);
         let number = 1 + self.random.below(6) as u64;
         let one = self.random.below(2) == 0;
         match self.random.below(20) {
@@ -125,12 +128,12 @@ impl<'s> Walk<'s> {
                 labels: can.metadata && one,
             },
             7..=8 if soft => Step::Get(name, Which::Version(number)),
-            9..=10 => Step::GetMany((0..4).map(|_| self.random.below(NAMES.len())).collect()),
+            9..=10 => Step::GetMany((0..4).map(|_| self.random.one_of(&NAMES)).collect()),
             11..=12 => Step::Delete(name, (soft && one).then_some(number)),
             13..=14 if soft => Step::Undelete(name, one.then_some(number)),
             15 if soft && can.destroy => Step::Destroy(name, number),
             16..=17 if can.list => Step::List(
-                ["", "a", "a/", "A"][self.random.below(4)],
+                self.random.one_of(&["", "a", "a/", "A"]),
                 1 + self.random.below(6),
             ),
             _ => Step::Get(name, Which::Current),
@@ -150,14 +153,14 @@ impl<'s> Walk<'s> {
                     Which::Current => Which::Current,
                     Which::Version(number) => Which::Version(self.number(name, number)),
                 };
-                let model = self.model.get(&path(NAMES[name])?, which).await;
+                let model = self.model.get(&path(name)?, which).await;
                 let got = self.s.backend.get(&self.path(name)?, store).await;
                 self.same_secret(name, model, got)
             }
             Step::GetMany(names) => {
                 let mut asked = Vec::new();
                 for name in &names {
-                    asked.push(self.path(*name)?);
+                    asked.push(self.path(name)?);
                 }
                 let answers = self.s.backend.get_many(&asked).await;
                 ensure!(
@@ -166,19 +169,19 @@ impl<'s> Walk<'s> {
                     answers.len()
                 );
                 for (name, got) in names.into_iter().zip(answers) {
-                    let model = self.model.get(&path(NAMES[name])?, Which::Current).await;
+                    let model = self.model.get(&path(name)?, Which::Current).await;
                     self.same_secret(name, model, got)?;
                 }
                 Ok(())
             }
             Step::Delete(name, version) => {
-                let model = self.model.delete(&path(NAMES[name])?, version).await;
+                let model = self.model.delete(&path(name)?, version).await;
                 let version = version.map(|number| self.number(name, number));
                 let got = self.s.backend.delete(&self.path(name)?, version).await;
                 self.same_kind(name, model.map(drop), got.map(drop))
             }
             Step::Undelete(name, version) => {
-                let model = self.model.undelete(&path(NAMES[name])?, version).await;
+                let model = self.model.undelete(&path(name)?, version).await;
                 let version = version.map(|number| self.number(name, number));
                 let got = self
                     .s
@@ -188,7 +191,7 @@ impl<'s> Walk<'s> {
                 self.same_kind(name, model.map(drop), got.map(drop))
             }
             Step::Destroy(name, version) => {
-                let model = self.model.destroy(&path(NAMES[name])?, version).await;
+                let model = self.model.destroy(&path(name)?, version).await;
                 let version = self.number(name, version);
                 let got = self
                     .s
@@ -218,13 +221,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    async fn put(
-        &mut self,
-        name: usize,
-        value: u8,
-        expected: Option<u64>,
-        labels: bool,
-    ) -> Verdict {
+    async fn put(&mut self, name: Name, value: u8, expected: Option<u64>, labels: bool) -> Verdict {
         let mut options = PutOptions {
             expected,
             ..PutOptions::default()
@@ -233,7 +230,7 @@ impl<'s> Walk<'s> {
             options.metadata = labelled(&[("value", &value.to_string())]);
         }
         let bytes = SecretValue::new(vec![value; usize::from(value)]);
-        let model = self.model.put(&path(NAMES[name])?, &bytes, &options).await;
+        let model = self.model.put(&path(name)?, &bytes, &options).await;
         options.expected = expected.map(|number| self.number(name, number));
         let got = self
             .s
@@ -246,12 +243,12 @@ impl<'s> Walk<'s> {
         self.same_kind(name, model.map(drop), got.map(drop))
     }
 
-    async fn compare_history(&mut self, name: usize) -> Verdict {
+    async fn compare_history(&mut self, name: Name) -> Verdict {
         let can = &self.s.can;
         if !can.undelete || can.versions == VersionNumbers::None {
             return Ok(());
         }
-        let model = self.model.versions(&path(NAMES[name])?).await;
+        let model = self.model.versions(&path(name)?).await;
         let got = self.s.backend.versions(&self.path(name)?).await;
         let states =
             |versions: Vec<VersionInfo>, number: &dyn Fn(u64) -> u64| -> Vec<(u64, VersionState)> {
@@ -268,7 +265,7 @@ impl<'s> Walk<'s> {
                     expected == got,
                     "the model has {expected:?}, the store {got:?}"
                 );
-                let model = self.model.describe(&path(NAMES[name])?).await?;
+                let model = self.model.describe(&path(name)?).await?;
                 let told = self.s.backend.describe(&self.path(name)?).await?;
                 let current = model.version.map(|number| self.number(name, number));
                 ensure!(
@@ -288,7 +285,7 @@ impl<'s> Walk<'s> {
 
     fn same_secret(
         &self,
-        name: usize,
+        name: Name,
         model: Result<strongroom_backend::Secret>,
         got: Result<strongroom_backend::Secret>,
     ) -> Verdict {
@@ -307,7 +304,7 @@ impl<'s> Walk<'s> {
         self.same_kind(name, model.map(drop), got.map(drop))
     }
 
-    fn same_kind(&self, name: usize, model: Result<()>, got: Result<()>) -> Verdict {
+    fn same_kind(&self, name: Name, model: Result<()>, got: Result<()>) -> Verdict {
         let model = model.map_err(|error| match error.kind() {
             ErrorKind::Conflict(number) => ErrorKind::Conflict(self.number(name, number)),
             kind => kind,
@@ -322,7 +319,7 @@ impl<'s> Walk<'s> {
 
     /// What the store calls the model's version; a number not written yet stays as it is, where it
     /// cannot be one of the store's.
-    fn number(&self, name: usize, number: u64) -> u64 {
+    fn number(&self, name: Name, number: u64) -> u64 {
         match self.numbers.get(&(name, number)) {
             Some(number) => *number,
             None if number == 0 => 0,
@@ -330,8 +327,8 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn path(&self, name: usize) -> std::result::Result<SecretPath, Flaw> {
-        path(&format!("{}/{}", self.root, NAMES[name]))
+    fn path(&self, name: Name) -> std::result::Result<SecretPath, Flaw> {
+        path(&format!("{}/{}", self.root, name))
     }
 }
 
@@ -345,5 +342,10 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+
+    fn one_of(&mut self, texts: &[&'static str]) -> &'static str {
+        let at = self.below(texts.len());
+        texts.get(at).copied().unwrap_or_default()
     }
 }

@@ -51,16 +51,13 @@ async fn sixty_four_at_once_do_not_mix(s: Subject) -> Verdict {
 
 /// Readers of secrets that others write see one written value whole, and numbers that only rise.
 async fn readers_see_whole_values(s: Subject) -> Verdict {
-    let names: Vec<_> = (0..SHARED)
-        .map(|i| path(&format!("shared/{i}")))
-        .collect::<Result<_, _>>()?;
-    for name in &names {
-        s.put(name, &whole(0)).await?;
+    for shared in 0..SHARED {
+        let name = path(&format!("shared/{shared}"))?;
+        s.put(&name, &whole(0)).await?;
     }
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
-        let (s, name) = (s.clone(), names[task % SHARED..].first().cloned());
-        let Some(name) = name else { continue };
+        let (s, name) = (s.clone(), path(&format!("shared/{}", task % SHARED))?);
         tasks.spawn(async move {
             let mut last = 0;
             for round in 0..4 {
