@@ -142,7 +142,8 @@ impl Demo {
              strongroom versions stripe/webhook\n  \
              strongroom audit show --outcome denied\n  \
              $EDITOR strongroom.toml                         # change a grant, run again\n  \
-             sed -i 's/denied/allowed/' audit.jsonl; strongroom audit verify",
+             sed -i 's/denied/allowed/' audit.jsonl          # tamper with the log, and\n  \
+             strongroom audit verify                         # see it found out",
             dir = self.dir.display(),
             strongroom = self.strongroom.display(),
         );
@@ -227,7 +228,13 @@ fn echo(command: &str) {
 
 fn indented(text: &str) -> String {
     text.lines()
-        .map(|line| format!("    {line}"))
+        .map(|line| {
+            if line.is_empty() {
+                String::new()
+            } else {
+                format!("    {line}")
+            }
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }
