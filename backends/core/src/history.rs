@@ -71,7 +71,8 @@ impl History {
         self.version(number).map(|v| (v.created, v.expires))
     }
 
-    /// Begins a new version, makes it current and returns its number.
+    /// Begins a new version, makes it current and returns its number. What was deleted before stays
+    /// deleted, and comes back only by its own number.
     ///
     /// # Errors
     ///
@@ -85,6 +86,12 @@ impl History {
         let number = self.last.checked_add(1).ok_or_else(used_up)?;
         if self.versions.is_empty() {
             self.created = now;
+        }
+        // A later undelete of the secret takes back a later delete, not one from before this write.
+        for version in &mut self.versions {
+            if version.life == Life::DeletedWithSecret {
+                version.life = Life::Deleted;
+            }
         }
         self.last = number;
         self.versions.push(Version {
@@ -347,6 +354,17 @@ mod tests {
         assert!(history.readable(Which::Version(1), 0).is_err());
         history.undelete(Some(1), 9).unwrap();
         assert_eq!(current(&history), Some(2));
+    }
+
+    #[test]
+    fn an_undelete_takes_back_the_last_delete_only() {
+        let mut history = written(1);
+        history.delete(None, 9).unwrap();
+        history.put(&PutOptions::default(), 9).unwrap();
+        assert!(history.undelete(None, 9).is_err(), "the secret is there");
+        history.delete(None, 9).unwrap();
+        assert_eq!(history.undelete(None, 9).unwrap(), 2);
+        assert!(history.readable(Which::Version(1), 0).is_err());
     }
 
     #[test]

@@ -78,6 +78,8 @@ impl Model {
                 if expected.is_some_and(|e| e != current) {
                     return Err(ErrorKind::Conflict(current));
                 }
+                let before = self.with(Life::Whole);
+                self.set(&before, Life::Alone);
                 self.last += 1;
                 self.set(&[self.last], Life::Live);
                 self.headless = false;

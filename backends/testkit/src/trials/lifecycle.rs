@@ -22,8 +22,8 @@ cases! {
         an_older_version_is_deleted_alone, the_current_version_is_deleted_alone,
         every_version_goes_with_the_secret, undelete_takes_the_secret_back,
         undelete_takes_one_version_back, what_was_deleted_alone_stays_deleted,
-        nothing_to_undelete_is_not_found, undelete_does_not_displace_a_newer_value,
-        a_deleted_secret_is_described,
+        an_earlier_delete_stays, nothing_to_undelete_is_not_found,
+        undelete_does_not_displace_a_newer_value, a_deleted_secret_is_described,
     ],
     destroys => [
         a_destroyed_version_is_gone_for_good, destroying_the_current_version_leaves_none,
@@ -217,6 +217,21 @@ async fn what_was_deleted_alone_stays_deleted(s: Subject) -> Verdict {
     s.holds(&name, b"v2").await?;
     s.holds_version(&name, numbers[1], b"v1").await?;
     s.version_is_gone(&name, numbers[0], "deleted on its own")
+        .await
+}
+
+/// Undelete takes back the last delete of the secret, not one from before its last write.
+async fn an_earlier_delete_stays(s: Subject) -> Verdict {
+    let name = path("earlier")?;
+    let leaked = s.put(&name, b"leaked").await?;
+    s.backend.delete(&name, None).await?;
+    s.put(&name, b"rotated").await?;
+    let undeleted = s.versioning()?.undelete(&name, None).await;
+    refused(undeleted, ErrorKind::NotFound, "undelete of what is there")?;
+    s.backend.delete(&name, None).await?;
+    s.versioning()?.undelete(&name, None).await?;
+    s.holds(&name, b"rotated").await?;
+    s.version_is_gone(&name, leaked, "deleted before the last write")
         .await
 }
 

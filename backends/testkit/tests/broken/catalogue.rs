@@ -1,7 +1,7 @@
 //! Which trials find which defect.
 
-use crate::store::Defect::{self, *};
-use crate::store::Shape::{self, *};
+use crate::defect::Defect::{self, *};
+use crate::defect::Shape::{self, *};
 
 /// A defect, the shape of store that shows it, and trials that must fail.
 pub(crate) const CATALOGUE: &[(Defect, Shape, &[&str])] = &[
@@ -229,7 +229,10 @@ pub(crate) const CATALOGUE: &[(Defect, Shape, &[&str])] = &[
     (
         UndeletesAll,
         Full,
-        &["lifecycle::what_was_deleted_alone_stays_deleted"],
+        &[
+            "lifecycle::what_was_deleted_alone_stays_deleted",
+            "lifecycle::an_earlier_delete_stays",
+        ],
     ),
     (
         UndeleteWrites,

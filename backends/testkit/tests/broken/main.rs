@@ -9,6 +9,8 @@
 )]
 
 mod catalogue;
+mod defect;
+mod listing;
 mod store;
 
 use std::collections::BTreeSet;
@@ -19,7 +21,8 @@ use strongroom_backend::{Backend, PutOptions, SecretPath, SecretValue};
 use strongroom_backend_testkit::{Fixture, Outcome, Target, judge};
 
 use catalogue::CATALOGUE;
-use store::{Defect, Shape, Store};
+use defect::{Defect, Shape};
+use store::Store;
 
 /// What a store that cannot write was made with; the names sort differently without case.
 const HELD: [(&str, &[u8]); 3] = [("B/key", b" b\n"), ("a/key", b"a"), ("c", b"")];

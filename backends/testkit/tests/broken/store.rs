@@ -12,153 +12,26 @@ use strongroom_backend::{
 };
 use tokio::task::yield_now;
 
-use Defect as D;
-
-/// Small, so that trials at the limit are quick; above what the other trials write.
-const MAX_VALUE: u64 = 70_000;
-
-/// What a store announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// Everything.
-    Full,
-    /// Everything, and a mark.
-    Marked,
-    /// Reading, writing, deleting.
-    Plain,
-    /// Versions that rise with gaps, and writing only where there is none.
-    CreateOnly,
-    /// Reading and listing.
-    ReadOnly,
-}
-
-impl Shape {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Full,
-        Self::Marked,
-        Self::Plain,
-        Self::CreateOnly,
-        Self::ReadOnly,
-    ];
-
-    fn capabilities(self) -> Capabilities {
-        let full = matches!(self, Self::Full | Self::Marked);
-        Capabilities {
-            max_value: MAX_VALUE,
-            write: self != Self::ReadOnly,
-            list: self != Self::Plain,
-            versions: match self {
-                Self::Plain | Self::ReadOnly => VersionNumbers::None,
-                Self::CreateOnly => VersionNumbers::Increasing,
-                Self::Full | Self::Marked => VersionNumbers::Counted,
-            },
-            restarts: false,
-            compare_and_set: match self {
-                Self::Plain | Self::ReadOnly => CompareAndSet::None,
-                Self::CreateOnly => CompareAndSet::CreateOnly,
-                Self::Full | Self::Marked => CompareAndSet::Full,
-            },
-            undelete: full,
-            destroy: full,
-            metadata: full,
-            expiry: full,
-        }
-    }
-}
-
-/// What is wrong with a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Defect {
-    None,
-    /// Does what the capabilities do not announce.
-    Pretends,
-    AsciiLabels,
-    CheckTells,
-    ChecksNothing,
-    ChecksThenWrites,
-    CounterEarly,
-    CounterOnReads,
-    CounterStuck,
-    CutsBlocks,
-    CutsNames,
-    DeleteAlwaysWorks,
-    DeletesAllVersions,
-    DeletesCurrentOnly,
-    DeletesNothing,
-    DeletesTrees,
-    DescribesFirst,
-    DescribesLiveOnly,
-    DestroysLiveOnly,
-    DestroysNothing,
-    EmptyHasMore,
-    EmptyIsMissing,
-    ErrorsTell,
-    Flattens,
-    ForgetsAuthors,
-    ForgetsExpiry,
-    ForgetsMetadata,
-    Hangs,
-    HidesUndeleted,
-    IgnoresCase,
-    IgnoresExpected,
-    IgnoresNumbers,
-    KeepsLock,
-    LeavesTail,
-    LimitOffByOne,
-    ListsDeleted,
-    LossyText,
-    ManyCapped,
-    ManyFailsWhole,
-    ManyOnce,
-    ManySorted,
-    MarkStuck,
-    MergesLabels,
-    MetadataAnywhere,
-    MetadataFirst,
-    MetadataWrites,
-    MissingIsFailure,
-    NeedsCursor,
-    NeverCreates,
-    NoLimit,
-    NoneClears,
-    OlderReturns,
-    OldestFirst,
-    PagesByOffset,
-    Panics,
-    PrefixIsFolder,
-    PrefixIsPattern,
-    PromisesMore,
-    RepeatsCursor,
-    ReservesNames,
-    Restarts,
-    SharesABuffer,
-    SortsWithoutCase,
-    StaysDead,
-    TellsNoCurrent,
-    TellsWrongNumber,
-    UndeleteWrites,
-    UndeletesAll,
-    UndeletesNothing,
-    WritesInHalves,
-}
+use crate::defect::{Defect, Defect as D, MAX_VALUE, Shape};
 
 pub(crate) struct Store {
     pub(crate) inner: MemoryBackend,
     can: Capabilities,
     shape: Shape,
-    defect: Defect,
+    pub(crate) defect: Defect,
     table: Arc<ChangeTable>,
     counter: AtomicU64,
     locked: AtomicBool,
     seen: Mutex<Seen>,
 }
 
+/// What the store remembers for its defects.
 #[derive(Default)]
-struct Seen {
-    written: BTreeSet<String>,
-    deleted: BTreeSet<String>,
-    lives: BTreeMap<String, u32>,
-    offsets: BTreeMap<String, usize>,
+pub(crate) struct Seen {
+    pub(crate) written: BTreeSet<String>,
+    pub(crate) deleted: BTreeSet<String>,
+    pub(crate) lives: BTreeMap<String, u32>,
+    pub(crate) offsets: BTreeMap<String, usize>,
     buffer: Vec<u8>,
 }
 
@@ -176,11 +49,11 @@ impl Store {
         }
     }
 
-    fn is(&self, defect: Defect) -> bool {
+    pub(crate) fn is(&self, defect: Defect) -> bool {
         self.defect == defect
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    pub(crate) fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap()
     }
 
@@ -326,69 +199,6 @@ impl Store {
             self.inner.delete(path, None).await?;
         }
         Ok(change)
-    }
-
-    async fn page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
-        let mut names = self.inner.list("", None, usize::MAX).await?.paths;
-        if self.is(D::ListsDeleted) {
-            let written = self.seen().written.clone();
-            names = written
-                .iter()
-                .map(|n| SecretPath::parse(n).unwrap())
-                .collect();
-        }
-        match self.defect {
-            D::SortsWithoutCase => names.sort_by_key(|n| n.as_str().to_lowercase()),
-            D::ReservesNames => names.retain(|n| !n.as_str().ends_with(".lock")),
-            D::HidesUndeleted => {
-                let deleted = self.seen().deleted.clone();
-                names.retain(|n| !deleted.contains(n.as_str()));
-            }
-            _ => {}
-        }
-        names.retain(|n| match self.defect {
-            D::PrefixIsPattern => {
-                n.as_str().len() >= prefix.len()
-                    && n.as_str()
-                        .chars()
-                        .zip(prefix.chars())
-                        .all(|(a, b)| a == b || "_.".contains(b))
-            }
-            D::PrefixIsFolder => {
-                prefix.is_empty()
-                    || n.as_str() == prefix
-                    || n.as_str()
-                        .starts_with(&format!("{}/", prefix.trim_end_matches('/')))
-            }
-            _ => n.as_str().starts_with(prefix),
-        });
-        if let Some(after) = after {
-            let at = names.iter().position(|n| n.as_str() == after);
-            match self.defect {
-                D::PagesByOffset => {
-                    let offset = self.seen().offsets.get(after).copied().unwrap_or(0);
-                    names.drain(..offset.min(names.len()));
-                }
-                D::RepeatsCursor => names.retain(|n| n.as_str() >= after),
-                D::NeedsCursor => drop(names.drain(..at.map_or(names.len(), |at| at + 1))),
-                D::SortsWithoutCase => drop(names.drain(..at.map_or(0, |at| at + 1))),
-                _ => names.retain(|n| n.as_str() > after),
-            }
-        }
-        let more = match self.defect {
-            D::PromisesMore => names.len() >= limit,
-            D::EmptyHasMore => names.is_empty() || names.len() > limit,
-            _ => names.len() > limit,
-        };
-        names.truncate(limit);
-        if let Some(last) = names.last() {
-            let mut seen = self.seen();
-            let before = after
-                .and_then(|a| seen.offsets.get(a).copied())
-                .unwrap_or(0);
-            seen.offsets.insert(last.to_string(), before + names.len());
-        }
-        Ok(ListPage { paths: names, more })
     }
 }
 
