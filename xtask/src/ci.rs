@@ -41,9 +41,7 @@ const STEPS: [Step; 13] = [
     ("clippy-guests", clippy_guests),
     ("docs", docs),
     ("deny", || cargo(["deny", "--workspace", "check"])),
-    ("package", || {
-        cargo(["package", "--workspace", "--no-verify"])
-    }),
+    ("package", package),
     ("dependencies", absence::dependencies),
     ("bindings", absence::traced_bindings),
     ("guests", || guests::build(false).map(drop)),
@@ -130,6 +128,16 @@ fn docs() -> Result<()> {
             ])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
+}
+
+/// Each crate that is published holds all that it is built from.
+fn package() -> Result<()> {
+    let mut cargo = process::cargo();
+    cargo.args(["package", "--no-verify"]);
+    for package in workspace::published_packages()? {
+        cargo.args(["--package", &package]);
+    }
+    process::run(&mut cargo)
 }
 
 /// Builds and starts each fuzz target. Needs a nightly toolchain and cargo-fuzz.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::process::{self, Result};
 
 /// The workspace's folder.
@@ -12,15 +14,30 @@ pub(crate) fn root() -> &'static Path {
 
 /// The folder that cargo builds in, whatever environment and settings make it.
 pub(crate) fn target_dir() -> Result<PathBuf> {
-    let metadata =
-        process::output(process::cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let dir = metadata
-        .get("target_directory")
-        .and_then(serde_json::Value::as_str);
+    let metadata = metadata()?;
+    let dir = metadata.get("target_directory").and_then(Value::as_str);
     Ok(dir
         .ok_or("cargo metadata names no target_directory")?
         .into())
+}
+
+/// The names of the packages that may be published.
+pub(crate) fn published_packages() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    let names = packages
+        .ok_or("cargo metadata names no packages")?
+        .iter()
+        .filter(|package| package.get("publish").is_some_and(Value::is_null))
+        .filter_map(|package| package.get("name").and_then(Value::as_str))
+        .map(str::to_owned);
+    Ok(names.collect())
+}
+
+fn metadata() -> Result<Value> {
+    let metadata =
+        process::output(process::cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
+    Ok(serde_json::from_str(&metadata)?)
 }
 
 /// The files below a folder whose name ends in one of these, without what is built or hidden.
