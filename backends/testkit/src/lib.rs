@@ -11,7 +11,9 @@
 //! use strongroom_backend_testkit::{Fixture, Target, trials};
 //!
 //! // The whole of a `tests/conformance.rs` with `harness = false`.
-//! let target = Target::new("memory", || async { Ok(Fixture::new(Arc::new(MemoryBackend::new()))) });
+//! let target = Target::new("memory", || async {
+//!     Ok(Fixture::new(Arc::new(MemoryBackend::new())))
+//! });
 //! let trials = trials(target);
 //! assert!(trials.iter().any(|trial| trial.name() == "memory::values::every_byte_value"));
 //! // libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit();

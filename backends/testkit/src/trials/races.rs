@@ -23,8 +23,8 @@ const LENGTH: usize = 3000;
 
 cases! {
     writes => [
-        sixty_four_at_once_do_not_mix, readers_see_whole_values, a_cancelled_write_is_whole_or_nothing,
-        a_cancelled_read_harms_nothing,
+        sixty_four_at_once_do_not_mix, readers_see_whole_values,
+        a_cancelled_write_is_whole_or_nothing, a_cancelled_read_harms_nothing,
     ],
 }
 
