@@ -133,7 +133,8 @@ fn docs() -> Result<()> {
 /// Each crate that is published holds all that it is built from.
 fn package() -> Result<()> {
     let mut cargo = process::cargo();
-    cargo.args(["package", "--no-verify"]);
+    // Work that is not committed yet is checked, too.
+    cargo.args(["package", "--no-verify", "--allow-dirty"]);
     for package in workspace::published_packages()? {
         cargo.args(["--package", &package]);
     }
