@@ -1,4 +1,10 @@
 //! What is refused, with the words that the operator reads.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
 
 use std::path::Path;
 

@@ -1,5 +1,11 @@
 //! The file as such: who may write it, where it is found, and whether it is trusted.
 #![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

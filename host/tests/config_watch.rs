@@ -1,5 +1,11 @@
 //! Edits of a watched file, as editors and mounts make them.
 #![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -185,7 +185,7 @@ impl<'r, 't> Section<'r, 't> {
         strings
     }
 
-    pub(super) fn section(&mut self, key: &'static str) -> Option<Section<'r, 't>> {
+    pub(super) fn section(&mut self, key: &'static str) -> Option<Self> {
         let value = self.any(key)?;
         let name = match self.name.as_str() {
             "" => key.to_owned(),
@@ -195,7 +195,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Takes a table of tables, such as `[vault.*]`: each entry's name and content.
-    pub(super) fn entries(&mut self, key: &'static str) -> Vec<(At<&'r str>, Section<'r, 't>)> {
+    pub(super) fn entries(&mut self, key: &'static str) -> Vec<(At<&'r str>, Self)> {
         let Some(outer) = self.section(key) else {
             return Vec::new();
         };

@@ -2,15 +2,15 @@
 //! in tests and by the fuzzer.
 
 #[derive(Debug)]
-pub struct Grant {
-    pub vault: String,
-    pub secrets: Vec<String>,
-    pub actions: Vec<&'static str>,
-    pub expires: Option<u64>,
+pub(crate) struct Grant {
+    pub(crate) vault: String,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) actions: Vec<&'static str>,
+    pub(crate) expires: Option<u64>,
 }
 
 /// Own grants and those of roles are one list here: they only add.
-pub fn allowed(grants: &[Grant], action: &str, vault: &str, path: &str, now: u64) -> bool {
+pub(crate) fn allowed(grants: &[Grant], action: &str, vault: &str, path: &str, now: u64) -> bool {
     grants.iter().any(|grant| {
         let stands_for = |word: &&str| match *word {
             "data-read" => ["list", "read"].contains(&action),
