@@ -311,7 +311,7 @@ impl LockFile {
                 ));
             }
             std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(2));
+            pause = (pause * 2).min(Duration::from_millis(1));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::checkpoint::Checkpoint;
 use crate::claim::StoreCounter;
 use crate::entry::{Entry, Subject, Target, Text, Via};
 use crate::error::{AppendError, Error};
-use crate::files;
+use crate::files::{self, LockFile};
 use crate::journal::names::Cell;
 use crate::journal::ring::{Ring, SYSTEM_SHARE, is_system_action};
 use crate::options::{Durability, Options};
@@ -94,7 +94,8 @@ impl Log {
         let syncer = Syncer {
             shared: Arc::clone(&shared),
             path: options.path.clone(),
-            lock,
+            // A lock is an open file's: threads that shared one would not keep each other out.
+            lock: Arc::new(LockFile::open(&options.path)?),
             key: chain.keys.claim.clone(),
             sync: Arc::clone(&options.sync),
             reopen: Box::new(open_chain),

@@ -20,6 +20,9 @@ const TURN: Duration = Duration::from_millis(50);
 /// How long the log's lock is waited for in one turn.
 const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
+/// Whoever keeps the lock for longer hangs, and nothing more is released.
+const LOCKED_OUT: Duration = Duration::from_secs(3);
+
 /// How long one holder keeps the lock while others may wait.
 const LOCK_TIME: Duration = Duration::from_millis(50);
 
@@ -49,6 +52,7 @@ pub(crate) struct Writer {
     /// A checkpoint that closes the file is on its way through the journal.
     closing: bool,
     next_retention: Instant,
+    locked_out: Option<Instant>,
     /// Closed files whose removal is recorded, and the call that says so.
     removing: Vec<(Call, PathBuf)>,
 }
@@ -66,6 +70,7 @@ impl Writer {
             out: Vec::with_capacity(BATCH + 64 * 1024),
             closing: false,
             next_retention: Instant::now(),
+            locked_out: None,
             removing: Vec::new(),
         }
     }
@@ -108,7 +113,16 @@ impl Writer {
             return Ok(true);
         }
         let lock = Arc::clone(&self.lock);
-        let held = lock.lock(false, LOCK_PATIENCE)?;
+        let held = match lock.lock(false, LOCK_PATIENCE) {
+            // The journal holds what waits; who holds the lock for long may be syncing.
+            Err(Error::Unavailable(_))
+                if self.locked_out.get_or_insert_with(Instant::now).elapsed() < LOCKED_OUT =>
+            {
+                return Ok(false);
+            }
+            held => held?,
+        };
+        self.locked_out = None;
         self.chain.refresh()?;
         self.note_cut();
         let end = Instant::now() + LOCK_TIME;
@@ -119,7 +133,8 @@ impl Writer {
         }
         drop(held);
         if self.pending() > 0 {
-            // Others wait for the lock; come back at once.
+            // Others wait for the lock and look for it each millisecond; then come back at once.
+            thread::sleep(Duration::from_millis(2));
             self.shared.wake_drain();
         }
         Ok(self.pending() == 0)

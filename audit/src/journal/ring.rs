@@ -70,6 +70,8 @@ struct State {
     last_time: i64,
     stepped: bool,
     woken: bool,
+    /// The last record of this writer was appended.
+    sealed: bool,
     half: usize,
     generation: u32,
     used: usize,
@@ -135,6 +137,7 @@ impl Ring {
             last_time: i64::MIN,
             stepped: false,
             woken: false,
+            sealed: false,
             half: 0,
             generation: 1,
             used: 0,
@@ -227,6 +230,9 @@ impl Ring {
     pub(crate) fn append(&self, entry: &Entry<'_>, time: i64) -> Result<Appended, Full> {
         let mut guard = self.lock();
         let state = &mut *guard;
+        if state.sealed {
+            return Err(Full);
+        }
         let share = entry.subject.share;
         let mut slot = Slot {
             version: entry.version.unwrap_or_default(),
@@ -285,6 +291,7 @@ impl Ring {
         self.write(state, call, &slot);
         state.next_call += 1;
         state.pos += count;
+        state.sealed = entry.action == Action::Close;
         if let Some(charged) = state.shares.get_mut(usize::from(share)) {
             charged.outstanding += count;
         }

@@ -1,0 +1,484 @@
+//! Several processes at one log, and processes that die. The test program plays the others itself.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Home, reads, suffixed, within};
+use libtest_mimic::{Arguments, Trial};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use strongroom_audit::{Action, Entry, Log, Options, Outcome, Record, parse_line};
+
+fn main() {
+    if let Ok(role) = std::env::var("AUDIT_TEST_ROLE") {
+        let path = std::env::var("AUDIT_TEST_LOG").unwrap();
+        let key = std::env::var("AUDIT_TEST_KEY").unwrap();
+        return play(&role, Path::new(&path), Path::new(&key));
+    }
+    let trials: [(&str, fn()); 11] = [
+        (
+            "every_acknowledged_record_survives_sigkill",
+            every_acknowledged_record_survives_sigkill,
+        ),
+        (
+            "an_intent_of_a_killed_writer_ends_unknown",
+            an_intent_of_a_killed_writer_ends_unknown,
+        ),
+        (
+            "four_processes_write_one_chain",
+            four_processes_write_one_chain,
+        ),
+        (
+            "a_full_disk_stops_releases_and_mends",
+            a_full_disk_stops_releases_and_mends,
+        ),
+        (
+            "a_deleted_log_stops_releases_and_mends",
+            a_deleted_log_stops_releases_and_mends,
+        ),
+        (
+            "a_replaced_log_stops_releases_and_mends",
+            a_replaced_log_stops_releases_and_mends,
+        ),
+        (
+            "a_read_only_log_stops_releases_and_mends",
+            a_read_only_log_stops_releases_and_mends,
+        ),
+        ("a_cut_log_stops_releases", a_cut_log_stops_releases),
+        (
+            "a_resumed_log_goes_on_without_restart",
+            a_resumed_log_goes_on_without_restart,
+        ),
+        (
+            "a_failed_sync_is_not_taken_for_success",
+            a_failed_sync_is_not_taken_for_success,
+        ),
+        ("many_who_wait_share_one_sync", many_who_wait_share_one_sync),
+    ];
+    let mut arguments = Arguments::from_args();
+    // Some of these measure time.
+    arguments.test_threads.get_or_insert(1);
+    let trials = trials.map(|(name, run)| Trial::test(name, move || Ok(run())));
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+/// What the other processes do. Each acknowledged call is one line on standard output.
+fn play(role: &str, path: &Path, key: &Path) {
+    let mut options = Options::new(path, key);
+    options.journal = 1 << 20;
+    options.rotate = 200_000;
+    let log = Log::open(options).unwrap();
+    let subject = log.subject(&format!("component:{role}"), None, None);
+    let mut out = std::io::stdout().lock();
+    match role {
+        "until-killed" => loop {
+            let call = log
+                .append_blocking(&Entry::outcome(&subject, Action::Read, Outcome::Allowed))
+                .unwrap();
+            writeln!(out, "{}", log.call_text(call)).unwrap();
+        },
+        "intents" => loop {
+            let intent = log.append(&Entry::intent(&subject, Action::Write)).unwrap();
+            log.wait_durable_blocking(intent).unwrap();
+            writeln!(out, "{}", log.call_text(intent)).unwrap();
+            if intent.0 % 3 == 0 {
+                let mut outcome = Entry::outcome(&subject, Action::Write, Outcome::Allowed);
+                outcome.of = Some(intent);
+                log.append(&outcome).unwrap();
+            }
+        },
+        "thousand" => {
+            for n in 0..1000 {
+                log.append_blocking(&Entry::outcome(&subject, Action::Read, Outcome::Allowed))
+                    .unwrap();
+                if n % 300 == 0 {
+                    log.checkpoint().unwrap();
+                }
+            }
+            log.close().unwrap();
+        }
+        "on-demand" => {
+            for line in std::io::stdin().lock().lines() {
+                line.unwrap();
+                let answer =
+                    match log.append(&Entry::outcome(&subject, Action::Read, Outcome::Allowed)) {
+                        Ok(_) => "ok".to_owned(),
+                        Err(e) => e.to_string(),
+                    };
+                writeln!(out, "{answer}").unwrap();
+            }
+            log.close().unwrap();
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+fn spawn(home: &Home, role: &str) -> Child {
+    // A file size limit then is an error like a full disk, not a signal.
+    Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\""])
+        .arg(std::env::current_exe().unwrap())
+        .env("AUDIT_TEST_ROLE", role)
+        .env("AUDIT_TEST_LOG", &home.log)
+        .env("AUDIT_TEST_KEY", &home.key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn all_records(home: &Home) -> Vec<Record> {
+    home.shown().into_iter().map(|shown| shown.record).collect()
+}
+
+fn every_acknowledged_record_survives_sigkill() {
+    let home = Home::new();
+    let mut acknowledged = Vec::new();
+    let mut random = 12345u64;
+    for round in 0..60 {
+        let mut child = spawn(&home, "until-killed");
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        // The first rounds die while they open, later ones at any moment of writing.
+        if round >= 5 {
+            out.read_line(&mut line).unwrap();
+            acknowledged.push(line.trim().to_owned());
+        }
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        std::thread::sleep(Duration::from_micros((random >> 33) % 60_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        acknowledged.extend(
+            out.lines()
+                .map(|line| line.unwrap())
+                .filter(|line| !line.is_empty()),
+        );
+    }
+    home.open().close().unwrap();
+    let report = home.assert_whole();
+    assert_eq!(report.pending, 0);
+    assert!(home.journals().is_empty());
+    let known: std::collections::HashSet<String> =
+        all_records(&home).into_iter().map(|r| r.call).collect();
+    assert!(acknowledged.len() > 1000, "{}", acknowledged.len());
+    // The last line may be torn: the child died while it wrote it.
+    for call in acknowledged
+        .iter()
+        .filter(|call| call.split('.').count() == 2 && call.len() > 27)
+    {
+        let torn = !known.contains(call) && known.iter().any(|k| k.starts_with(call.as_str()));
+        assert!(
+            known.contains(call) || torn,
+            "{call} was acknowledged and is not in the log"
+        );
+    }
+}
+
+fn an_intent_of_a_killed_writer_ends_unknown() {
+    let home = Home::new();
+    for round in 0..10 {
+        let mut child = spawn(&home, "intents");
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        for _ in 0..=round {
+            line.clear();
+            out.read_line(&mut line).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    home.open().close().unwrap();
+    home.assert_whole();
+    let records = all_records(&home);
+    let intents: Vec<&str> = records
+        .iter()
+        .filter(|r| r.outcome.is_none())
+        .map(|r| r.call.as_str())
+        .collect();
+    assert!(intents.len() >= 55);
+    for intent in intents {
+        let ends: Vec<&Record> = records
+            .iter()
+            .filter(|r| r.of.as_deref() == Some(intent))
+            .collect();
+        assert_eq!(ends.len(), 1, "{intent}");
+        assert_eq!(ends[0].principal, "component:intents");
+        assert_eq!(ends[0].action, Action::Write);
+    }
+    assert!(records.iter().any(|r| r.outcome == Some(Outcome::Unknown)));
+    assert_eq!(
+        records
+            .iter()
+            .filter(|r| r.action == Action::Recovered)
+            .count(),
+        10
+    );
+}
+
+fn four_processes_write_one_chain() {
+    let home = Home::new();
+    let children: Vec<Child> = (0..4).map(|_| spawn(&home, "thousand")).collect();
+    for child in children {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    let report = home.assert_whole();
+    assert!(report.files > 1, "it rotated meanwhile");
+    let records = all_records(&home);
+    assert_eq!(
+        records
+            .iter()
+            .filter(|r| r.principal == "component:thousand")
+            .count(),
+        4000
+    );
+    assert!(
+        records
+            .iter()
+            .filter(|r| r.action == Action::Checkpoint)
+            .count()
+            >= 16
+    );
+    assert!(!home.verify_with(false, None).notes.is_empty());
+}
+
+/// Asks the child for a record each 10 ms until the answer is as wanted; gives the time it took.
+fn until(child: &mut Child, out: &mut impl BufRead, ok: bool) -> (Duration, String) {
+    let start = Instant::now();
+    loop {
+        let input = child.stdin.as_mut().unwrap();
+        writeln!(input, "next").unwrap();
+        input.flush().unwrap();
+        let mut answer = String::new();
+        out.read_line(&mut answer).unwrap();
+        if (answer.trim() == "ok") == ok {
+            return (start.elapsed(), answer);
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{answer}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn a_full_disk_stops_releases_and_mends() {
+    let home = Home::new();
+    let mut child = spawn(&home, "on-demand");
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until(&mut child, &mut out, true);
+    // No file of the child may grow beyond a little more than the log has: what a full disk does.
+    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+    let size = fs::metadata(&home.log).unwrap().len();
+    let unlimited = prlimit(
+        Some(pid),
+        Resource::Fsize,
+        Rlimit {
+            current: Some(size + 700),
+            maximum: None,
+        },
+    )
+    .unwrap();
+    let (_, answer) = until(&mut child, &mut out, false);
+    assert!(answer.contains("cannot write"), "{answer}");
+    assert!(
+        fs::read(&home.log).unwrap().ends_with(b"\n"),
+        "no torn line is left"
+    );
+    let before = home.lines().len();
+    prlimit(Some(pid), Resource::Fsize, unlimited).unwrap();
+    let (time, _) = until(&mut child, &mut out, true);
+    assert!(time < Duration::from_secs(1));
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert!(home.lines().len() > before);
+    home.assert_whole();
+}
+
+/// Runs `harm`, asserts that releases stop within a second even when nothing is asked for, runs
+/// `mend`, and asserts that they go on.
+fn stops_and_mends(home: &Home, log: &Log, harm: impl FnOnce(), mend: impl FnOnce()) {
+    reads(log, "component:a", 3);
+    log.flush().unwrap();
+    harm();
+    within(
+        Duration::from_secs(1),
+        "the failure is seen while idle",
+        || log.health().failed.is_some(),
+    );
+    assert!(common::read_once(log).is_err());
+    mend();
+    within(Duration::from_secs(1), "the log mends itself", || {
+        common::read_once(log).is_ok()
+    });
+}
+
+fn a_deleted_log_stops_releases_and_mends() {
+    let home = Home::new();
+    let log = home.open();
+    let away = suffixed(&home.log, ".away");
+    stops_and_mends(
+        &home,
+        &log,
+        || fs::rename(&home.log, &away).unwrap(),
+        || {
+            assert!(!home.log.exists(), "no new log was made");
+            fs::rename(&away, &home.log).unwrap();
+        },
+    );
+    log.close().unwrap();
+    home.assert_whole();
+}
+
+fn a_replaced_log_stops_releases_and_mends() {
+    let home = Home::new();
+    let log = home.open();
+    let away = suffixed(&home.log, ".away");
+    stops_and_mends(
+        &home,
+        &log,
+        || {
+            fs::rename(&home.log, &away).unwrap();
+            fs::copy(&away, &home.log).unwrap();
+        },
+        || fs::rename(&away, &home.log).unwrap(),
+    );
+    log.close().unwrap();
+    home.assert_whole();
+}
+
+fn a_read_only_log_stops_releases_and_mends() {
+    let home = Home::new();
+    let log = home.open();
+    let mode = |mode| fs::set_permissions(&home.log, PermissionsExt::from_mode(mode)).unwrap();
+    stops_and_mends(&home, &log, || mode(0o400), || mode(0o600));
+    stops_and_mends(&home, &log, || mode(0o666), || mode(0o600));
+    log.close().unwrap();
+    home.assert_whole();
+}
+
+fn a_cut_log_stops_releases() {
+    let home = Home::new();
+    let log = home.open();
+    let backup = suffixed(&home.log, ".backup");
+    stops_and_mends(
+        &home,
+        &log,
+        || {
+            fs::copy(&home.log, &backup).unwrap();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&home.log)
+                .unwrap()
+                .set_len(10)
+                .unwrap();
+        },
+        || {
+            // As long as before, but not what the head says: still refused.
+            fs::write(
+                &home.log,
+                "x".repeat(fs::metadata(&backup).unwrap().len() as usize),
+            )
+            .unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(common::read_once(&log).is_err());
+            fs::write(&home.log, fs::read(&backup).unwrap()).unwrap();
+        },
+    );
+    log.close().unwrap();
+    home.assert_whole();
+}
+
+fn a_resumed_log_goes_on_without_restart() {
+    let home = Home::new();
+    let log = home.open();
+    stops_and_mends(
+        &home,
+        &log,
+        || fs::remove_file(&home.log).unwrap(),
+        || {
+            Log::resume(&home.options()).unwrap();
+        },
+    );
+    log.close().unwrap();
+    let report = home.assert_whole();
+    assert!(report.notes.iter().any(|note| note.contains("lost")));
+}
+
+fn a_failed_sync_is_not_taken_for_success() {
+    let home = Home::new();
+    let failing = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let mut options = home.options();
+    let (fail, count) = (Arc::clone(&failing), Arc::clone(&calls));
+    options.sync = Arc::new(move |file| {
+        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if fail.load(std::sync::atomic::Ordering::SeqCst) {
+            Err(std::io::ErrorKind::Other.into())
+        } else {
+            file.sync_data()
+        }
+    });
+    let log = Log::open(options).unwrap();
+    let call = common::read_once(&log).unwrap();
+    log.wait_durable_blocking(call).unwrap();
+    failing.store(true, std::sync::atomic::Ordering::SeqCst);
+    let call = common::read_once(&log).unwrap();
+    assert!(log.wait_durable_blocking(call).is_err());
+    assert!(
+        common::read_once(&log).is_err(),
+        "nothing is released on a disk that failed"
+    );
+    failing.store(false, std::sync::atomic::Ordering::SeqCst);
+    within(
+        Duration::from_secs(2),
+        "the log is written again and goes on",
+        || common::read_once(&log).is_ok(),
+    );
+    log.wait_durable_blocking(call).unwrap();
+    log.close().unwrap();
+    home.assert_whole();
+}
+
+fn many_who_wait_share_one_sync() {
+    let home = Home::new();
+    let mut options = home.options();
+    options.sync = Arc::new(|file| {
+        std::thread::sleep(Duration::from_millis(2));
+        file.sync_data()
+    });
+    let log = Log::open(options).unwrap();
+    let rate = |threads: u32| {
+        let end = Instant::now() + Duration::from_millis(1500);
+        let running: Vec<_> = (0..threads)
+            .map(|_| {
+                let log = log.clone();
+                std::thread::spawn(move || {
+                    let subject = log.subject("component:a", None, None);
+                    let mut done = 0u32;
+                    while Instant::now() < end {
+                        let call = log
+                            .append(&Entry::outcome(&subject, Action::Read, Outcome::Allowed))
+                            .unwrap();
+                        log.wait_durable_blocking(call).unwrap();
+                        done += 1;
+                    }
+                    done
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum::<u32>()
+    };
+    let (one, eight) = (rate(1), rate(8));
+    assert!(eight >= 4 * one, "one: {one}, eight: {eight}");
+    log.close().unwrap();
+    assert!(parse_line(home.lines()[0].as_bytes()).is_ok());
+    home.assert_whole();
+}

@@ -1,0 +1,272 @@
+//! Each way to tamper with a log, by name, and the record that `verify` names for it.
+
+mod common;
+
+use std::fs;
+
+use common::{Home, reads, suffixed};
+use strongroom_audit::{Bad, Error, Log, parse_line};
+
+/// What is wrong must show with the first key, and without it.
+fn bad(home: &Home) -> Bad {
+    let with = home.verify().bad.expect("tampering shows");
+    assert!(
+        home.verify_with(false, None).bad.is_some(),
+        "tampering shows without the first key"
+    );
+    with
+}
+
+#[test]
+fn a_flipped_bit_anywhere_names_its_record() {
+    let home = Home::with_reads(8);
+    let whole = fs::read(&home.log).unwrap();
+    let mut line = 1;
+    for at in 0..whole.len() {
+        if at % 7 == 0 || whole[at] == b'\n' {
+            let mut other = whole.clone();
+            other[at] ^= 1;
+            fs::write(&home.log, &other).unwrap();
+            let found = bad(&home);
+            assert_eq!(found.seq, line, "byte {at}: {found}");
+        }
+        line += u64::from(whole[at] == b'\n');
+    }
+}
+
+#[test]
+fn a_removed_record_is_named() {
+    let home = Home::with_reads(8);
+    let mut lines = home.lines();
+    lines.remove(4);
+    home.write_lines(&lines);
+    assert_eq!(bad(&home).seq, 5);
+}
+
+#[test]
+fn swapped_records_are_named() {
+    let home = Home::with_reads(8);
+    let mut lines = home.lines();
+    lines.swap(3, 6);
+    home.write_lines(&lines);
+    assert_eq!(bad(&home).seq, 4);
+}
+
+#[test]
+fn a_duplicated_record_is_named() {
+    let home = Home::with_reads(8);
+    let mut lines = home.lines();
+    lines.insert(4, lines[3].clone());
+    home.write_lines(&lines);
+    assert_eq!(bad(&home).seq, 5);
+}
+
+#[test]
+fn an_inserted_record_is_named() {
+    let home = Home::with_reads(8);
+    let mut lines = home.lines();
+    lines.insert(4, lines[4].replace("component:a", "component:b"));
+    home.write_lines(&lines);
+    assert_eq!(bad(&home).seq, 5);
+}
+
+#[test]
+fn a_cut_tail_is_named() {
+    let home = Home::with_reads(8);
+    let lines = home.lines();
+    home.write_lines(&lines[..7]);
+    assert_eq!(bad(&home).seq, 8);
+    assert!(matches!(Log::open(home.options()), Err(Error::Tampered(_))));
+}
+
+#[test]
+fn a_tail_cut_right_after_a_batch_is_tampering_before_any_sync() {
+    let home = Home::new();
+    let log = home.open();
+    reads(&log, "component:a", 5);
+    log.flush().unwrap();
+    let lines = home.lines();
+    home.write_lines(&lines[..lines.len() - 1]);
+    assert_eq!(bad(&home).seq, lines.len() as u64);
+}
+
+#[test]
+fn a_replaced_file_is_named() {
+    let home = Home::with_reads(3);
+    let copy = suffixed(&home.log, ".copy");
+    fs::copy(&home.log, &copy).unwrap();
+    fs::rename(&copy, &home.log).unwrap();
+    assert!(bad(&home).what.contains("replaced"));
+    assert!(Log::open(home.options()).is_err());
+}
+
+#[test]
+fn the_log_of_another_key_is_named() {
+    let (home, other) = (Home::with_reads(3), Home::with_reads(3));
+    fs::write(&home.log, fs::read(&other.log).unwrap()).unwrap();
+    assert_eq!(home.verify().bad.unwrap().seq, 1);
+}
+
+#[test]
+fn an_emptied_log_and_a_deleted_one_are_named() {
+    let home = Home::with_reads(3);
+    fs::write(&home.log, "").unwrap();
+    assert_eq!(bad(&home).seq, 1);
+    fs::remove_file(&home.log).unwrap();
+    assert!(bad(&home).what.contains("missing"));
+    assert!(matches!(Log::open(home.options()), Err(Error::Missing(_))));
+    assert!(!home.log.exists(), "opening made no new log");
+}
+
+#[test]
+fn a_lost_or_forged_head_is_named() {
+    let home = Home::with_reads(3);
+    let head = suffixed(&home.log, ".head");
+    let text = fs::read_to_string(&head).unwrap();
+    fs::write(&head, text.replace("\"seq\":", "\"seq\":1")).unwrap();
+    assert!(bad(&home).what.contains("head"));
+    assert!(matches!(Log::open(home.options()), Err(Error::Tampered(_))));
+    fs::remove_file(&head).unwrap();
+    assert!(bad(&home).what.contains("head"));
+    assert!(matches!(Log::open(home.options()), Err(Error::Tampered(_))));
+}
+
+#[test]
+fn a_lost_journal_is_named() {
+    let home = Home::new();
+    let log = home.open();
+    reads(&log, "component:a", 3);
+    log.flush().unwrap();
+    assert!(home.assert_whole().is_whole());
+    fs::remove_file(&home.journals()[0]).unwrap();
+    assert!(bad(&home).what.contains("journal is gone"));
+    common::within(std::time::Duration::from_secs(1), "releases stop", || {
+        common::read_once(&log).is_err()
+    });
+}
+
+#[test]
+fn a_rollback_of_log_and_head_together_shows_only_against_a_checkpoint_kept_elsewhere() {
+    let home = Home::with_reads(3);
+    let names = [
+        home.log.clone(),
+        suffixed(&home.log, ".head"),
+        suffixed(&home.log, ".live"),
+        home.key.clone(),
+    ];
+    let old: Vec<Vec<u8>> = names.iter().map(|name| fs::read(name).unwrap()).collect();
+    let log = home.open();
+    reads(&log, "component:a", 3);
+    let checkpoint = log.checkpoint().unwrap();
+    log.close().unwrap();
+    assert!(home.verify_with(true, Some(checkpoint.clone())).is_whole());
+    for (name, content) in names.iter().zip(&old) {
+        fs::write(name, content).unwrap();
+    }
+    assert!(
+        home.verify().is_whole(),
+        "this is what the checkpoint is needed for"
+    );
+    let found = home.verify_with(true, Some(checkpoint)).bad.unwrap();
+    assert!(found.what.contains("rolled back"), "{found}");
+}
+
+#[test]
+fn a_rollback_without_the_key_file_shows_by_itself() {
+    let home = Home::with_reads(3);
+    let names = [
+        home.log.clone(),
+        suffixed(&home.log, ".head"),
+        suffixed(&home.log, ".live"),
+    ];
+    let old: Vec<Vec<u8>> = names.iter().map(|name| fs::read(name).unwrap()).collect();
+    let log = home.open();
+    log.checkpoint().unwrap();
+    log.close().unwrap();
+    for (name, content) in names.iter().zip(&old) {
+        fs::write(name, content).unwrap();
+    }
+    assert!(matches!(Log::open(home.options()), Err(Error::Tampered(_))));
+}
+
+#[test]
+fn with_the_current_key_nothing_before_the_ratchet_can_be_forged() {
+    use hmac::{Hmac, KeyInit, Mac};
+    let home = Home::new();
+    let log = home.open();
+    reads(&log, "component:a", 3);
+    log.checkpoint().unwrap();
+    reads(&log, "component:a", 1);
+    log.close().unwrap();
+    // Who took the host over rewrites history, chain and all, with the key that is there now.
+    let key = fs::read_to_string(&home.key).unwrap();
+    let key = hex::decode(&key.split("\"mac\":\"").nth(1).unwrap()[..64]).unwrap();
+    let mut prev = "0".repeat(64);
+    let lines: Vec<String> = home
+        .lines()
+        .iter()
+        .map(|line| {
+            let record = parse_line(line.as_bytes()).unwrap();
+            let line = line
+                .replace("component:a", "component:z")
+                .replace(&hex::encode(record.prev), &prev);
+            let (signed, _) = line.rsplit_once(",\"mac\"").unwrap();
+            let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+            mac.update(signed.as_bytes());
+            let line = format!(
+                "{signed},\"mac\":\"{}\"}}",
+                hex::encode(mac.finalize().into_bytes())
+            );
+            prev = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(line.as_bytes()));
+            line
+        })
+        .collect();
+    home.write_lines(&lines);
+    let found = home.verify().bad.unwrap();
+    assert_eq!(
+        (found.seq, found.what.contains("MAC")),
+        (1, true),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_torn_last_line_is_no_tampering_and_is_cut_on_record() {
+    let home = Home::with_reads(3);
+    let mut text = fs::read(&home.log).unwrap();
+    text.extend_from_slice(b"{\"v\":1,\"seq\":6,\"ti");
+    fs::write(&home.log, text).unwrap();
+    let report = home.assert_whole();
+    assert!(report.notes.iter().any(|note| note.contains("torn")));
+    home.open().close().unwrap();
+    home.assert_whole();
+    assert!(home.records().iter().any(|r| r.word("bytes") == Some("18")));
+}
+
+#[test]
+fn a_log_after_a_loss_begins_anew_on_record_and_only_then() {
+    let home = Home::with_reads(3);
+    assert!(matches!(Log::resume(&home.options()), Err(Error::Healthy)));
+    fs::remove_file(&home.log).unwrap();
+    let resumed = Log::resume(&home.options()).unwrap();
+    assert_eq!(resumed.seq, 6);
+    assert!(resumed.gap.contains("lost-from=1 lost-to=5"));
+    let log = home.open();
+    reads(&log, "component:a", 2);
+    log.close().unwrap();
+    let report = home.assert_whole();
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("lost before record 6"))
+    );
+    assert!(matches!(Log::resume(&home.options()), Err(Error::Healthy)));
+    // A damaged one is kept, not overwritten.
+    let lines = home.lines();
+    home.write_lines(&lines[..1]);
+    let kept = Log::resume(&home.options()).unwrap().kept.unwrap();
+    assert_eq!(fs::read_to_string(kept).unwrap().lines().count(), 1);
+    home.open().close().unwrap();
+    home.assert_whole();
+}
