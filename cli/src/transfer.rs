@@ -71,8 +71,13 @@ pub(crate) enum Done {
 }
 
 impl Done {
-    const ALL: [Self; 5] =
-        [Self::Created, Self::Overwritten, Self::Same, Self::Differs, Self::Failed];
+    const ALL: [Self; 5] = [
+        Self::Created,
+        Self::Overwritten,
+        Self::Same,
+        Self::Differs,
+        Self::Failed,
+    ];
 
     fn word(self) -> &'static str {
         match self {
@@ -109,7 +114,10 @@ struct Line {
 
 impl Tally {
     pub(crate) fn new(dry_run: bool) -> Self {
-        Self { dry_run, lines: Vec::new() }
+        Self {
+            dry_run,
+            lines: Vec::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, target: &str, result: Result<Done, CallError>) {
@@ -117,7 +125,11 @@ impl Tally {
             Ok(done) => (done, None),
             Err(error) => (Done::Failed, Some(error.into())),
         };
-        self.lines.push(Line { target: target.to_owned(), done, failure });
+        self.lines.push(Line {
+            target: target.to_owned(),
+            done,
+            failure,
+        });
     }
 
     pub(crate) fn count(&self, done: Done) -> usize {
@@ -142,8 +154,15 @@ impl Tally {
         }
         let (differ, failed) = (self.count(Done::Differs), self.count(Done::Failed));
         if failed > 0 || (differ > 0 && !self.dry_run) {
-            let exit = if failed > 0 || self.lines.len() > 1 { Exit::Failed } else { Exit::Conflict };
-            let message = format!("{failed} failed, {differ} kept another value: {}", self.counts());
+            let exit = if failed > 0 || self.lines.len() > 1 {
+                Exit::Failed
+            } else {
+                Exit::Conflict
+            };
+            let message = format!(
+                "{failed} failed, {differ} kept another value: {}",
+                self.counts()
+            );
             return Err(Failure::new(exit, message).hint(if differ > 0 {
                 "`--overwrite` replaces what differs; what is the same is not written again"
             } else {
@@ -156,7 +175,11 @@ impl Tally {
     fn text(&self) -> String {
         let mut text = String::new();
         for line in &self.lines {
-            let word = if self.dry_run { line.done.plan() } else { line.done.word() };
+            let word = if self.dry_run {
+                line.done.plan()
+            } else {
+                line.done.word()
+            };
             if self.dry_run || matches!(line.done, Done::Differs | Done::Failed) {
                 text.push_str(&format!("{word}: {}", line.target));
                 if let Some(failure) = &line.failure {
@@ -173,10 +196,18 @@ impl Tally {
     }
 
     fn counts(&self) -> String {
-        let counts = Done::ALL.iter().map(|done| (self.count(*done), done.word()));
-        let counts: Vec<_> =
-            counts.filter(|(count, _)| *count > 0).map(|(n, word)| format!("{n} {word}")).collect();
-        if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") }
+        let counts = Done::ALL
+            .iter()
+            .map(|done| (self.count(*done), done.word()));
+        let counts: Vec<_> = counts
+            .filter(|(count, _)| *count > 0)
+            .map(|(n, word)| format!("{n} {word}"))
+            .collect();
+        if counts.is_empty() {
+            "nothing to do".to_owned()
+        } else {
+            counts.join(", ")
+        }
     }
 
     fn document(&self) -> serde_json::Value {
@@ -192,8 +223,9 @@ impl Tally {
             })
             .collect();
         let mut document = json!({ "dry-run": self.dry_run, "secrets": secrets });
-        for done in Done::ALL {
-            document[done.word()] = self.count(done).into();
+        if let Some(document) = document.as_object_mut() {
+            document
+                .extend(Done::ALL.map(|done| (done.word().to_owned(), self.count(done).into())));
         }
         document
     }

@@ -45,9 +45,12 @@ pub(crate) struct Args {
 
 /// Runs `copy`.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
-    let tally =
-        context.operate("strongroom copy", async |session| copy_all(session, &args).await);
-    tally.await?.finish(context)
+    context
+        .operate("strongroom copy", async |session| {
+            copy_all(session, &args).await
+        })
+        .await?
+        .finish(context)
 }
 
 async fn copy_all(session: &Session, args: &Args) -> Result<Tally, Failure> {
@@ -68,7 +71,11 @@ async fn pairs(session: &Session, args: &Args) -> Result<Vec<(String, String)>, 
     let (from, to) = (args.from.as_str(), args.to.as_str());
     if !is_prefix(from) {
         let source = session.parse(from)?;
-        let target = if is_prefix(to) { format!("{to}{}", name_under(to, &source)) } else { to.into() };
+        let target = if is_prefix(to) {
+            format!("{to}{}", name_under(to, &source))
+        } else {
+            to.into()
+        };
         return Ok(vec![pair(session, &source, &target)?]);
     }
     if !is_prefix(to) {
@@ -77,12 +84,18 @@ async fn pairs(session: &Session, args: &Args) -> Result<Vec<(String, String)>, 
     }
     let sources = transfer::references(session, from).await?;
     if sources.is_empty() {
-        return Err(Failure::not_found(format!("there are no secrets under {from}")));
+        return Err(Failure::not_found(format!(
+            "there are no secrets under {from}"
+        )));
     }
     let path = from.split_once(':').map_or(from, |(_, path)| path);
     let targets = sources.iter().map(|source| {
         let name = source.path().as_str();
-        pair(session, source, &format!("{to}{}", name.strip_prefix(path).unwrap_or(name)))
+        pair(
+            session,
+            source,
+            &format!("{to}{}", name.strip_prefix(path).unwrap_or(name)),
+        )
     });
     targets.collect()
 }
@@ -95,13 +108,21 @@ fn is_prefix(text: &str) -> bool {
 /// folder.
 fn name_under<'r>(to: &str, source: &'r Reference) -> &'r str {
     let path = source.path().as_str();
-    if to.ends_with(':') { path } else { path.rsplit('/').next().unwrap_or(path) }
+    if to.ends_with(':') {
+        path
+    } else {
+        path.rsplit('/').next().unwrap_or(path)
+    }
 }
 
 fn pair(session: &Session, source: &Reference, target: &str) -> Result<(String, String), Failure> {
-    let target = session.parse(target).map_err(|e| Failure::from(e).while_doing(target))?;
+    let target = session
+        .parse(target)
+        .map_err(|e| Failure::from(e).while_doing(target))?;
     if target == *source {
-        return Err(Failure::usage(format!("{source} would be copied to itself")));
+        return Err(Failure::usage(format!(
+            "{source} would be copied to itself"
+        )));
     }
     Ok((source.to_string(), target.to_string()))
 }
@@ -119,14 +140,21 @@ async fn copy(session: &Session, from: &str, to: &str, args: &Args) -> Result<Do
         return Ok(done);
     }
     if target != Target::Same {
+        let (expires, metadata) = about(session, from).await?;
         let options = PutOptions {
             // Somebody may have written since the comparison; without --overwrite theirs stays.
             expected: (!args.overwrite).then_some(0),
-            expires: source.expires,
-            metadata: if args.values_only { Metadata::default() } else { metadata(session, from).await? },
+            expires,
+            metadata: if args.values_only {
+                Metadata::default()
+            } else {
+                metadata
+            },
             ..PutOptions::default()
         };
-        session.set(to, SecretValue::copy_of(source.value.expose()), options).await?;
+        session
+            .set(to, SecretValue::copy_of(source.value.expose()), options)
+            .await?;
     }
     if args.remove {
         if transfer::compare(session, to, &source.value).await? != Target::Same {
@@ -139,14 +167,19 @@ async fn copy(session: &Session, from: &str, to: &str, args: &Args) -> Result<Do
 }
 
 /// What is known of the source beside its value, nothing where its vault keeps nothing.
-async fn metadata(session: &Session, from: &str) -> Result<Metadata, CallError> {
+async fn about(session: &Session, from: &str) -> Result<(Option<u64>, Metadata), CallError> {
     match session.describe(from).await {
-        Ok((_, about)) => Ok(Metadata {
-            kind: about.kind,
-            description: about.description,
-            labels: (!about.labels.is_empty()).then_some(about.labels),
-        }),
-        Err(error) if matches!(error.code, ErrorCode::Unsupported(_)) => Ok(Metadata::default()),
+        Ok((_, about)) => Ok((
+            about.expires,
+            Metadata {
+                kind: about.kind,
+                description: about.description,
+                labels: (!about.labels.is_empty()).then_some(about.labels),
+            },
+        )),
+        Err(error) if matches!(error.code, ErrorCode::Unsupported(_)) => {
+            Ok((None, Metadata::default()))
+        }
         Err(error) => Err(error),
     }
 }

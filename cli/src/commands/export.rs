@@ -44,17 +44,23 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let Some((_, prefix)) = args.from.split_once(':') else {
         let vault = output::printable(&args.from);
-        return Err(Failure::usage("export takes a vault, a colon and perhaps a prefix")
-            .hint(format!("write {vault}: for all of that vault")));
+        return Err(
+            Failure::usage("export takes a vault, a colon and perhaps a prefix")
+                .hint(format!("write {vault}: for all of that vault")),
+        );
     };
-    let format =
-        args.format.unwrap_or(if context.json { Format::Json } else { Format::Env });
+    let format = args.format.unwrap_or(if context.json {
+        Format::Json
+    } else {
+        Format::Env
+    });
     // Before anything is read and recorded: a file in the way makes it all useless.
     let file = args.output.as_deref().map(NewFile::create).transpose()?;
-    let secrets = context.operate("strongroom export", async |session| {
-        read(session, &args.from, prefix, format).await
-    });
-    let secrets = secrets.await?;
+    let secrets = context
+        .operate("strongroom export", async |session| {
+            read(session, &args.from, prefix, format).await
+        })
+        .await?;
     let mut text = WipedBuffer::with_capacity(1 << 16);
     render(&mut text, format, &secrets).map_err(|error| Failure::output(&error))?;
     match file {
@@ -92,7 +98,9 @@ async fn read(
                 secrets.push((name.to_owned(), secret.value));
             }
             Err(error) if error.code == ErrorCode::NotFound => {
-                output::warning(&format!("{text} was deleted or has expired; it is left out"));
+                output::warning(&format!(
+                    "{text} was deleted or has expired; it is left out"
+                ));
             }
             Err(error) => return Err(Failure::from(error).while_doing(text)),
         }
@@ -104,15 +112,21 @@ async fn read(
 
 fn check_name(name: &str, reference: &str, format: Format) -> Result<(), Failure> {
     if name.is_empty() {
-        return Err(Failure::usage(format!("{reference} has no name beyond the prefix"))
-            .hint("shorten the prefix, or use `strongroom get` for a single secret"));
+        return Err(
+            Failure::usage(format!("{reference} has no name beyond the prefix"))
+                .hint("shorten the prefix, or use `strongroom get` for a single secret"),
+        );
     }
     if format == Format::Env && !formats::env::is_name(name) {
-        return Err(Failure::failed(format!("{reference} cannot be a variable: {name:?}"))
-            .hint("use `--format json`, or a prefix that leaves plain names"));
+        return Err(
+            Failure::failed(format!("{reference} cannot be a variable: {name:?}"))
+                .hint("use `--format json`, or a prefix that leaves plain names"),
+        );
     }
     if format == Format::Env && !formats::env::is_shell_name(name) {
-        output::warning(&format!("{name} is for dotenv libraries; a shell cannot take that name"));
+        output::warning(&format!(
+            "{name} is for dotenv libraries; a shell cannot take that name"
+        ));
     }
     Ok(())
 }
@@ -120,8 +134,10 @@ fn check_name(name: &str, reference: &str, format: Format) -> Result<(), Failure
 fn check_value(value: &SecretValue, reference: &str, format: Format) -> Result<(), Failure> {
     let text = std::str::from_utf8(value.expose());
     if format == Format::Env && !text.is_ok_and(|text| !text.contains('\0')) {
-        return Err(Failure::failed(format!("{reference} is not text, which a variable must be"))
-            .hint("use `--format json`, which keeps it as base64"));
+        return Err(
+            Failure::failed(format!("{reference} is not text, which a variable must be"))
+                .hint("use `--format json`, which keeps it as base64"),
+        );
     }
     Ok(())
 }
@@ -146,15 +162,28 @@ struct NewFile<'p> {
 
 impl<'p> NewFile<'p> {
     fn create(path: &'p Path) -> Result<Self, Failure> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
         let file = file.map_err(|error| {
-            let failure = Failure::new(Exit::Usage, format!("cannot create {}: {error}", path.display()));
+            let failure = Failure::new(
+                Exit::Usage,
+                format!("cannot create {}: {error}", path.display()),
+            );
             match error.kind() {
-                io::ErrorKind::AlreadyExists => failure.hint("it is never overwritten; remove it first"),
+                io::ErrorKind::AlreadyExists => {
+                    failure.hint("it is never overwritten; remove it first")
+                }
                 _ => failure,
             }
         })?;
-        Ok(Self { path, file, kept: false })
+        Ok(Self {
+            path,
+            file,
+            kept: false,
+        })
     }
 
     fn keep(mut self, bytes: &[u8]) -> Result<(), Failure> {

@@ -62,20 +62,30 @@ pub(crate) enum Format {
 /// Runs `import`.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let secrets = read(&args)?;
-    let tally =
-        context.operate("strongroom import", async |session| write(session, &args, &secrets).await);
-    tally.await?.finish(context)
+    context
+        .operate("strongroom import", async |session| {
+            write(session, &args, &secrets).await
+        })
+        .await?
+        .finish(context)
 }
 
 /// The variables with their references, all of them sound before anything is opened.
 fn read(args: &Args) -> Result<Vec<(Reference, SecretValue)>, Failure> {
     if !args.to.contains(':') {
-        return Err(Failure::usage("--to takes a vault, a colon and perhaps a prefix")
-            .hint(format!("write --to {}: for all of that vault", output::printable(&args.to))));
+        return Err(
+            Failure::usage("--to takes a vault, a colon and perhaps a prefix").hint(format!(
+                "write --to {}: for all of that vault",
+                output::printable(&args.to)
+            )),
+        );
     }
     let file = args.file.display();
     let bytes = bytes(&args.file)?;
-    let variables = match args.format.unwrap_or_else(|| guess(&args.file, bytes.as_slice())) {
+    let variables = match args
+        .format
+        .unwrap_or_else(|| guess(&args.file, bytes.as_slice()))
+    {
         Format::Env => formats::env::parse(bytes.as_slice()),
         Format::Json => formats::json::parse(bytes.as_slice()),
     };
@@ -86,7 +96,9 @@ fn read(args: &Args) -> Result<Vec<(Reference, SecretValue)>, Failure> {
             Ok(reference) => Ok((reference, variable.value)),
             Err(why) => {
                 let name = output::printable(&variable.name);
-                Err(Failure::usage(format!("{file}: {name:?} cannot name a secret: {why}")))
+                Err(Failure::usage(format!(
+                    "{file}: {name:?} cannot name a secret: {why}"
+                )))
             }
         }
     };
@@ -109,7 +121,9 @@ async fn write(
     let mut tally = Tally::new(args.dry_run);
     let blocked = !args.overwrite && targets.iter().any(|(_, t, _)| *t == Target::Differs);
     if blocked && !args.dry_run {
-        let differ = targets.iter().filter(|(_, target, _)| *target == Target::Differs);
+        let differ = targets
+            .iter()
+            .filter(|(_, target, _)| *target == Target::Differs);
         let names: Vec<_> = differ.map(|(text, _, _)| text.as_str()).collect();
         let message = format!("another value stands in {}", names.join(", "));
         return Err(Failure::new(Exit::Conflict, message)
@@ -140,16 +154,27 @@ async fn put(
     if !args.dry_run {
         // Somebody may have written since the comparison; without --overwrite theirs stays.
         let expected = (!args.overwrite).then_some(0);
-        let options = PutOptions { expected, ..PutOptions::default() };
-        session.set(target, SecretValue::copy_of(value.expose()), options).await?;
+        let options = PutOptions {
+            expected,
+            ..PutOptions::default()
+        };
+        session
+            .set(target, SecretValue::copy_of(value.expose()), options)
+            .await?;
     }
     Ok(done)
 }
 
 fn guess(file: &Path, bytes: &[u8]) -> Format {
-    let named = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let named = file
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if named || first == Some(&b'{') { Format::Json } else { Format::Env }
+    if named || first == Some(&b'{') {
+        Format::Json
+    } else {
+        Format::Env
+    }
 }
 
 fn bytes(path: &Path) -> Result<WipedBuffer, Failure> {
@@ -175,10 +200,13 @@ fn bytes(path: &Path) -> Result<WipedBuffer, Failure> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(cannot(error)),
         };
-        all.write_all(chunk.get(..count).unwrap_or_default()).map_err(cannot)?;
+        all.write_all(chunk.get(..count).unwrap_or_default())
+            .map_err(cannot)?;
         if all.as_slice().len() > MAX_FILE {
-            return Err(Failure::failed(format!("{name} has more than {MAX_FILE} bytes"))
-                .hint("split it; nothing was written"));
+            return Err(
+                Failure::failed(format!("{name} has more than {MAX_FILE} bytes"))
+                    .hint("split it; nothing was written"),
+            );
         }
     }
 }

@@ -21,7 +21,10 @@ pub(crate) fn parse(text: &[u8]) -> Result<Vec<Variable>, Malformed> {
         return Err(Malformed::new(1, "the file is UTF-16; save it as UTF-8"));
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut parser = Parser { rest: text, line: 1 };
+    let mut parser = Parser {
+        rest: text,
+        line: 1,
+    };
     let mut lines = HashMap::new();
     let mut variables = Vec::new();
     while parser.skip_to_variable() {
@@ -39,7 +42,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Vec<Variable>, Malformed> {
 /// Whether [`write`] can name a variable so.
 pub(crate) fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
-    bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+    bytes
+        .first()
+        .is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
         && bytes.iter().all(|b| is_name_byte(*b))
 }
 
@@ -122,7 +127,10 @@ impl<'t> Parser<'t> {
             *byte == b'#' && (at == 0 || line.get(at - 1).is_some_and(|b| is_blank(*b)))
         });
         let value = comment.and_then(|at| line.get(..at)).unwrap_or(line);
-        let end = value.iter().rposition(|b| !is_blank(*b) && *b != b'\r').map_or(0, |at| at + 1);
+        let end = value
+            .iter()
+            .rposition(|b| !is_blank(*b) && *b != b'\r')
+            .map_or(0, |at| at + 1);
         SecretValue::copy_of(value.get(..end).unwrap_or_default())
     }
 
@@ -188,7 +196,10 @@ impl<'t> Parser<'t> {
     }
 
     fn until_newline(&self) -> usize {
-        self.rest.iter().position(|b| *b == b'\n').unwrap_or(self.rest.len())
+        self.rest
+            .iter()
+            .position(|b| *b == b'\n')
+            .unwrap_or(self.rest.len())
     }
 
     fn skip_blanks(&mut self) {
@@ -200,7 +211,10 @@ impl<'t> Parser<'t> {
     }
 
     fn take(&mut self, count: usize) -> &'t [u8] {
-        let (taken, rest) = self.rest.split_at_checked(count).unwrap_or((self.rest, &[]));
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .unwrap_or((self.rest, &[]));
         self.line += taken.iter().filter(|b| **b == b'\n').count();
         self.rest = rest;
         taken
@@ -230,7 +244,12 @@ mod tests {
         parse(text.as_bytes())
             .unwrap()
             .into_iter()
-            .map(|v| (v.name, String::from_utf8(v.value.expose().to_vec()).unwrap()))
+            .map(|v| {
+                (
+                    v.name,
+                    String::from_utf8(v.value.expose().to_vec()).unwrap(),
+                )
+            })
             .collect()
     }
 
@@ -256,7 +275,10 @@ mod tests {
             ("G", ""),
             ("exported", "1"),
         ];
-        assert_eq!(read(text), expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        assert_eq!(
+            read(text),
+            expected.map(|(n, v)| (n.to_owned(), v.to_owned()))
+        );
     }
 
     #[test]

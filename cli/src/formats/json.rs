@@ -49,7 +49,11 @@ pub(crate) fn write<'v>(
         }
         out.write_all(b" }")?;
     }
-    out.write_all(if separator.starts_with(b"{") { b"{}\n" } else { b"\n}\n" })
+    out.write_all(if separator.starts_with(b"{") {
+        b"{}\n"
+    } else {
+        b"\n}\n"
+    })
 }
 
 /// The members, or what is wrong with one of them in words of ours.
@@ -179,18 +183,40 @@ mod tests {
     fn strings_and_both_kinds_of_object_are_values() {
         let text = r#"{"A":"x","b/c":{"value":"y\u0000"},"D":{"value-base64":"/w=="}}"#;
         let read = parse(text.as_bytes()).unwrap();
-        let read: Vec<_> = read.iter().map(|v| (v.name.as_str(), v.value.expose())).collect();
+        let read: Vec<_> = read
+            .iter()
+            .map(|v| (v.name.as_str(), v.value.expose()))
+            .collect();
         assert_eq!(read, [("A", &b"x"[..]), ("b/c", b"y\0"), ("D", b"\xff")]);
     }
 
     #[test]
     fn errors_name_the_member_and_never_the_value() {
-        assert_eq!(wrong(r#"{"A":90210}"#), format!("line 1: \"A\" is {NOT_TEXT}"));
-        assert_eq!(wrong(r#"{"A":["canary"]}"#), format!("line 1: \"A\" is {NOT_TEXT}"));
-        assert_eq!(wrong(r#"{"A":null}"#), format!("line 1: \"A\" is {NOT_TEXT}"));
-        assert_eq!(wrong(r#"{"A":"canary","A":"canary"}"#), "line 1: \"A\" stands there twice");
-        assert_eq!(wrong(r#"{"A":{"value-base64":"can ary"}}"#), "line 1: \"A\" is not base64");
-        for text in [r#"{"A":{}}"#, r#"{"A":{"v":"canary"}}"#, r#"{"A":{"value":{"value":"c"}}}"#] {
+        assert_eq!(
+            wrong(r#"{"A":90210}"#),
+            format!("line 1: \"A\" is {NOT_TEXT}")
+        );
+        assert_eq!(
+            wrong(r#"{"A":["canary"]}"#),
+            format!("line 1: \"A\" is {NOT_TEXT}")
+        );
+        assert_eq!(
+            wrong(r#"{"A":null}"#),
+            format!("line 1: \"A\" is {NOT_TEXT}")
+        );
+        assert_eq!(
+            wrong(r#"{"A":"canary","A":"canary"}"#),
+            "line 1: \"A\" stands there twice"
+        );
+        assert_eq!(
+            wrong(r#"{"A":{"value-base64":"can ary"}}"#),
+            "line 1: \"A\" is not base64"
+        );
+        for text in [
+            r#"{"A":{}}"#,
+            r#"{"A":{"v":"canary"}}"#,
+            r#"{"A":{"value":{"value":"c"}}}"#,
+        ] {
             assert!(wrong(text).contains("exactly one"), "{text}");
         }
         assert!(wrong(r#"{"A":{"value":"a","value-base64":"/w=="}}"#).contains("exactly one"));

@@ -24,7 +24,10 @@ pub(crate) struct Malformed {
 
 impl Malformed {
     pub(crate) fn new(line: usize, what: impl Into<String>) -> Self {
-        Self { line, what: what.into() }
+        Self {
+            line,
+            what: what.into(),
+        }
     }
 }
 

@@ -10,13 +10,20 @@ use super::support::Room;
 pub fn guest(name: &str) -> PathBuf {
     let folder = std::env::var_os("STRONGROOM_GUESTS").map_or_else(
         || {
-            let target = Path::new(env!("CARGO_BIN_EXE_strongroom")).ancestors().nth(2).unwrap();
+            let target = Path::new(env!("CARGO_BIN_EXE_strongroom"))
+                .ancestors()
+                .nth(2)
+                .unwrap();
             target.join("wasm32-wasip2/debug")
         },
         PathBuf::from,
     );
     let path = folder.join(name);
-    assert!(path.is_file(), "{} is missing: run `cargo xtask guests`", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo xtask guests`",
+        path.display()
+    );
     path
 }
 
@@ -30,7 +37,11 @@ pub fn allow_probe(room: &Room, actions: &str) {
 
 /// `run probe.wasm` with these arguments of its own.
 pub fn probe<'a>(arguments: &[&'a str]) -> Vec<std::ffi::OsString> {
-    let mut all = vec!["run".into(), guest("probe.wasm").into_os_string(), "--".into()];
+    let mut all = vec![
+        "run".into(),
+        guest("probe.wasm").into_os_string(),
+        "--".into(),
+    ];
     all.extend(arguments.iter().map(|argument| argument.into()));
     all
 }

@@ -1,0 +1,140 @@
+//! `strongroom audit verify`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use strongroom::audit::{self, Checkpoint, Report, Verify};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output;
+
+/// The most bytes of a file with a checkpoint line: many times one line.
+const MAX_CHECKPOINT: u64 = 64 * 1024;
+
+/// Prove that no record was changed, removed, added or put elsewhere
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  strongroom audit verify
+  strongroom audit verify --key /mnt/safe/audit.key.first --checkpoint @checkpoints.jsonl
+
+Without --key the chain is proven from the key in force, as far back as it reaches. A checkpoint
+that was kept on another machine also shows a log that was cut off or written anew as a whole.")]
+pub(crate) struct Args {
+    /// A line of `audit checkpoint`, or @FILE (its last line)
+    #[arg(long, value_name = "LINE|@FILE")]
+    checkpoint: Option<String>,
+
+    /// The log's first key, which `init` made and which is kept off the machine
+    #[arg(long, value_name = "FIRSTKEY")]
+    key: Option<PathBuf>,
+}
+
+/// Runs `audit verify`.
+pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let location = super::location(&super::settings(context)?);
+    let checkpoint = args.checkpoint.as_deref().map(checkpoint).transpose()?;
+    let verify = Verify {
+        location,
+        first_key: args.key,
+        checkpoint,
+    };
+    let report = audit::verify(&verify).map_err(|e| super::failure(&e))?;
+    if context.json {
+        output::document(&document(&report))?;
+    } else {
+        output::text(&text(&report))?;
+    }
+    match &report.bad {
+        None => Ok(()),
+        Some(bad) => Err(Failure::failed(format!(
+            "the log does not verify: {}, line {}, seq {}: {}",
+            bad.file.display(),
+            bad.line,
+            bad.seq,
+            output::printable(&bad.what),
+        ))
+        .hint("what stands before that record is proven; what follows is not")),
+    }
+}
+
+fn checkpoint(text: &str) -> Result<Checkpoint, Failure> {
+    let Some(file) = text.strip_prefix('@') else {
+        return parse(text.trim());
+    };
+    let lines = read(Path::new(file))?;
+    let last = lines
+        .lines()
+        .rfind(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    parse(last.trim())
+}
+
+fn parse(line: &str) -> Result<Checkpoint, Failure> {
+    line.parse().map_err(|_| {
+        Failure::usage("that is no checkpoint")
+            .hint("it is the line that `audit checkpoint` prints")
+    })
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let name = file.display();
+    let cannot = |e| Failure::usage(format!("cannot read {name}: {e}"));
+    let size = std::fs::metadata(file).map_err(cannot)?.len();
+    if size > MAX_CHECKPOINT {
+        return Err(Failure::usage(format!(
+            "{name} has more than {MAX_CHECKPOINT} bytes"
+        )));
+    }
+    std::fs::read_to_string(file).map_err(cannot)
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for note in &report.notes {
+        text.push_str(&format!("note: {}\n", output::printable(note)));
+    }
+    if report.pending > 0 {
+        text.push_str(&format!(
+            "note: {} more still in journals\n",
+            report.pending
+        ));
+    }
+    if report.bad.is_none() {
+        let (records, files) = (report.records, report.files);
+        text.push_str(&format!("verified: {records} records in {files} files\n"));
+        match report.macs_from {
+            Some(1) => {}
+            Some(seq) => text.push_str(&format!(
+                "their keys are at hand from seq {seq} on; `--key` with the first key proves all\n"
+            )),
+            None if records > 0 => {
+                text.push_str("their key is not at hand; `--key` with the first key proves all\n");
+            }
+            None => {}
+        }
+    }
+    text
+}
+
+fn document(report: &Report) -> serde_json::Value {
+    let bad = report.bad.as_ref().map(|bad| {
+        json!({
+            "file": bad.file.display().to_string(),
+            "line": bad.line,
+            "seq": bad.seq,
+            "what": bad.what,
+        })
+    });
+    json!({
+        "verified": report.bad.is_none(),
+        "records": report.records,
+        "files": report.files,
+        "pending": report.pending,
+        "last-seq": report.last_seq,
+        "macs-from": report.macs_from,
+        "notes": report.notes,
+        "bad": bad,
+    })
+}

@@ -1,0 +1,276 @@
+//! `strongroom doctor`: tries everything that a host will need, and says what to do about the rest.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use serde_json::json;
+use strongroom::backend::VaultId;
+use strongroom::config::Config;
+use strongroom::{Broker, CallError, RolledBack};
+
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// How far the clock may be behind a file that was written before: more than file systems round.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// Test the configuration, the audit log and each vault, and say how to mend what is wrong
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  strongroom doctor
+  strongroom doctor app-secrets
+  strongroom doctor --accept-rollback app-secrets     after you restored it from a backup yourself
+
+Exit code: 0 all is well, 5 something cannot answer now, 1 anything else.")]
+pub(crate) struct Args {
+    /// This vault alone
+    #[arg(value_parser = vault)]
+    vault: Option<VaultId>,
+
+    /// Go on with a store that is older than the audit log knows; this is put on record
+    #[arg(long, value_name = "VAULT", value_parser = vault, conflicts_with = "vault")]
+    accept_rollback: Option<VaultId>,
+}
+
+/// Runs `doctor`.
+pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let (_, config) = context.load()?;
+    if let Some(vault) = args.vault.as_ref().or(args.accept_rollback.as_ref())
+        && !config.vaults.contains_key(vault)
+    {
+        let names: Vec<_> = config.vaults.keys().map(VaultId::as_str).collect();
+        return Err(Failure::usage(format!("there is no vault {vault}"))
+            .hint(format!("the configuration has {}", names.join(", "))));
+    }
+    if let Some(vault) = args.accept_rollback {
+        return accept(&vault, context).await;
+    }
+    let mut checks = Checks::default();
+    checks.good(
+        "configuration",
+        format!("{} is sound", config.file().display()),
+    );
+    checks.add("clock", clock(&config));
+    // Nothing can be asked without a log to record it.
+    match context.broker().await {
+        Ok(broker) => {
+            checks.audit_log(&broker);
+            for vault in config.vaults.keys() {
+                if args.vault.as_ref().is_none_or(|only| only == vault) {
+                    checks.vault(&broker, vault).await;
+                }
+            }
+            let closed = broker.close().await;
+            checks.add(
+                "audit log",
+                closed
+                    .map(|()| "closed in order".to_owned())
+                    .map_err(Failure::from),
+            );
+        }
+        Err(failure) => checks.bad("audit log", failure),
+    }
+    checks.finish(context)
+}
+
+async fn accept(vault: &VaultId, context: &Context) -> Result<(), Failure> {
+    let broker = context.broker().await?;
+    let accepted = broker.accept_rollback(vault).await;
+    let closed = broker.close().await;
+    accepted.map_err(|error| Failure::from(error).while_doing(vault.as_str()))?;
+    closed?;
+    if context.json {
+        return output::document(&json!({ "vault": vault.as_str(), "accepted": true }));
+    }
+    output::line(&format!(
+        "{vault} is accepted as it is now; this is on record"
+    ))
+}
+
+/// What was tried, in order.
+#[derive(Default)]
+struct Checks(Vec<Check>);
+
+struct Check {
+    subject: String,
+    result: Result<String, Failure>,
+}
+
+impl Checks {
+    fn add(&mut self, subject: impl Into<String>, result: Result<String, Failure>) {
+        self.0.push(Check {
+            subject: subject.into(),
+            result,
+        });
+    }
+
+    fn good(&mut self, subject: impl Into<String>, detail: impl Into<String>) {
+        self.add(subject, Ok(detail.into()));
+    }
+
+    fn bad(&mut self, subject: impl Into<String>, failure: Failure) {
+        self.add(subject, Err(failure));
+    }
+
+    fn audit_log(&mut self, broker: &Broker) {
+        let health = broker.log().health();
+        match &health.failed {
+            Some(why) => self.bad("audit log", Failure::unavailable(why.to_string())),
+            None => self.good("audit log", "opens, and records"),
+        }
+        for warning in &health.warnings {
+            self.good("audit log", format!("note: {warning}"));
+        }
+    }
+
+    async fn vault(&mut self, broker: &Broker, vault: &VaultId) {
+        let subject = format!("vault {vault}");
+        let bar = output::progress(1, "checking");
+        let lines = broker.check_vault(vault).await;
+        bar.finish_and_clear();
+        match lines {
+            Ok(lines) => lines.into_iter().for_each(|line| self.good(&subject, line)),
+            // Whatever else is tried would fail in the same way.
+            Err(error) => return self.bad(subject, explained(error, vault)),
+        }
+        let listed = async {
+            let session = broker.operator()?.via("strongroom doctor");
+            session.list(&format!("{vault}:"), None).await
+        };
+        let names = |page: strongroom::Page| match (page.references.len(), page.cursor) {
+            (0, _) => "lists: no secrets yet".to_owned(),
+            (1, None) => "lists: 1 secret".to_owned(),
+            (count, None) => format!("lists: {count} secrets"),
+            (count, Some(_)) => format!("lists: {count} secrets and more"),
+        };
+        self.add(
+            subject,
+            listed.await.map(names).map_err(|e| explained(e, vault)),
+        );
+    }
+
+    fn finish(self, context: &Context) -> Result<(), Failure> {
+        if context.json {
+            output::document(&self.document())?;
+        } else {
+            output::text(&self.text())?;
+        }
+        let failed: Vec<_> = self
+            .0
+            .iter()
+            .filter_map(|check| check.result.as_ref().err())
+            .collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let waits = failed
+            .iter()
+            .all(|failure| failure.exit == Exit::Unavailable);
+        let exit = if waits {
+            Exit::Unavailable
+        } else {
+            Exit::Failed
+        };
+        Err(Failure::new(
+            exit,
+            format!("{} of {} checks failed", failed.len(), self.0.len()),
+        ))
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for Check { subject, result } in &self.0 {
+            match result {
+                Ok(detail) => {
+                    text.push_str(&format!(
+                        "ok      {subject}: {}\n",
+                        output::printable(detail)
+                    ));
+                }
+                Err(failure) => {
+                    let message = output::printable(&failure.message);
+                    text.push_str(&format!("FAILED  {subject}: {message}\n"));
+                    if let Some(hint) = &failure.hint {
+                        text.push_str(&format!("        next: {hint}\n"));
+                    }
+                }
+            }
+        }
+        text
+    }
+
+    fn document(&self) -> serde_json::Value {
+        let checks = self.0.iter().map(|Check { subject, result }| match result {
+            Ok(detail) => json!({ "subject": subject, "ok": true, "detail": detail }),
+            Err(failure) => json!({
+                "subject": subject,
+                "ok": false,
+                "detail": failure.message,
+                "hint": failure.hint,
+            }),
+        });
+        json!({
+            "ok": self.0.iter().all(|check| check.result.is_ok()),
+            "checks": checks.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The failure with a next step that is not "run doctor".
+fn explained(error: CallError, vault: &VaultId) -> Failure {
+    let rolled_back = error
+        .source()
+        .is_some_and(|source| source.is::<RolledBack>());
+    let mut failure = Failure::from(error);
+    failure.hint = Some(if rolled_back {
+        format!(
+            "find out who put it there; if you restored it yourself: \
+             strongroom doctor --accept-rollback {vault}"
+        )
+    } else {
+        match failure.exit {
+            Exit::Unavailable => {
+                "see that nothing else holds it and that its disk has room, then try again"
+                    .to_owned()
+            }
+            Exit::Usage => format!("mend the table [vault.{vault}], its key or its file's mode"),
+            Exit::NotFound => format!("see that the path in [vault.{vault}] is right"),
+            _ => "keep the file as it is, and restore the vault from its last backup".to_owned(),
+        }
+    });
+    failure
+}
+
+/// A clock that is behind what it wrote itself makes records and expiry times wrong.
+fn clock(config: &Config) -> Result<String, Failure> {
+    let now = SystemTime::now();
+    let mut files = vec![config.file().to_owned()];
+    files.extend(config.audit.as_ref().map(|audit| audit.path.clone()));
+    let written = |path: &Path| {
+        std::fs::metadata(path)
+            .and_then(|about| about.modified())
+            .ok()
+    };
+    let ahead = files.iter().find(|path| {
+        written(path)
+            .and_then(|at| at.duration_since(now).ok())
+            .is_some_and(|by| by > CLOCK_SLACK)
+    });
+    match ahead {
+        None => Ok(format!("{:.0}", Timestamp::now())),
+        Some(path) => Err(Failure::failed(format!(
+            "it is {:.0}, but {} was written later than that",
+            Timestamp::now(),
+            path.display()
+        ))
+        .hint("set the clock; expiry times and the log depend on it")),
+    }
+}
+
+fn vault(text: &str) -> Result<VaultId, String> {
+    VaultId::parse(text).map_err(|error| error.to_string())
+}

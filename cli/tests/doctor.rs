@@ -1,0 +1,108 @@
+//! `strongroom doctor` and `strongroom trust`.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use support::Room;
+
+#[test]
+fn a_sound_vault_is_told_check_by_check() {
+    let room = Room::new();
+    room.set("a", "v");
+    let answer = room.run(["doctor"]).ok();
+    for part in [
+        "configuration",
+        "clock",
+        "audit log",
+        "vault local",
+        "lists: 1 secret",
+    ] {
+        assert!(
+            answer.text().contains(part),
+            "no {part:?} in {}",
+            answer.text()
+        );
+    }
+    assert!(!answer.text().contains("FAILED"));
+    let json = room.run(["doctor", "local", "--json"]).ok().json();
+    assert_eq!(json["ok"], true);
+    room.run(["doctor", "none"]).exits(2).says("local");
+}
+
+#[test]
+fn each_failure_has_a_cause_and_a_next_step() {
+    let room = Room::new();
+    room.set("a", "v");
+    let store = room.path("local.vault");
+    let whole = fs::read(&store).unwrap();
+    let mut broken = whole.clone();
+    let middle = broken.len() / 2;
+    broken[middle..].fill(0x55);
+    fs::write(&store, broken).unwrap();
+    let answer = room.run(["doctor"]).exits(1);
+    assert!(answer.text().contains("FAILED  vault local") && answer.text().contains("next:"));
+    fs::write(&store, whole).unwrap();
+
+    let key = room.path("keys/local.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let answer = room.run(["doctor"]).exits(1);
+    assert!(answer.text().contains("local.key"), "{}", answer.text());
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+
+    fs::remove_file(room.path("audit.jsonl")).unwrap();
+    let answer = room.run(["doctor"]).exits(5);
+    assert!(
+        answer.text().contains("FAILED  audit log"),
+        "{}",
+        answer.text()
+    );
+}
+
+#[test]
+fn a_store_that_was_set_back_is_accepted_only_on_record() {
+    let room = Room::new();
+    room.set("a", "1");
+    let copy: Vec<_> = room
+        .everything()
+        .into_iter()
+        .filter(|(path, _)| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("local.vault"))
+        })
+        .collect();
+    room.set("a", "2");
+    for (path, bytes) in &copy {
+        fs::write(path, bytes).unwrap();
+    }
+    room.run(["get", "a"]).exits(1).says("--accept-rollback");
+    let answer = room.run(["doctor"]).exits(1);
+    assert!(
+        answer.text().contains("doctor --accept-rollback local"),
+        "{}",
+        answer.text()
+    );
+    room.run(["doctor", "--accept-rollback", "local"]).ok();
+    assert_eq!(room.get("a"), b"1");
+    room.run(["doctor"]).ok();
+}
+
+#[test]
+fn a_clock_behind_its_own_files_is_told() {
+    let room = Room::new();
+    let file = fs::File::options()
+        .write(true)
+        .open(room.path("strongroom.toml"))
+        .unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    file.set_modified(later).unwrap();
+    let answer = room.run(["doctor"]).exits(1);
+    assert!(answer.text().contains("FAILED  clock"), "{}", answer.text());
+}
+
+#[test]
+fn a_configuration_that_sends_nothing_needs_no_trust() {
+    let room = Room::new();
+    assert!(room.run(["trust"]).ok().text().contains("needs no trust"));
+}

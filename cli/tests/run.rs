@@ -1,0 +1,431 @@
+//! `strongroom run`: real guests in the real command.
+
+#[path = "support/guests.rs"]
+mod guests;
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use guests::{allow_probe, guest, probe};
+use support::{Room, contains};
+
+const CANARY: &str = "canary-7f31c0de";
+
+fn room() -> Room {
+    let room = Room::new();
+    allow_probe(&room, "[\"read\"]");
+    room.set("app/key", CANARY);
+    room.set("other/key", CANARY);
+    room
+}
+
+fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[test]
+fn a_component_gets_what_it_is_granted_and_nothing_else() {
+    let room = room();
+    let answer = room.run(probe(&["get", "app/key"])).ok();
+    assert_eq!(answer.text(), format!("value {}\n", hex(CANARY)));
+    for denied in [
+        "other/key",
+        "app-other/key",
+        "none/such",
+        "elsewhere:app/key",
+    ] {
+        assert_eq!(
+            room.run(probe(&["get", denied])).exits(1).text(),
+            "error: denied\n"
+        );
+    }
+    assert_eq!(
+        room.run(probe(&["get", "app/none"])).exits(1).text(),
+        "error: not-found\n"
+    );
+    assert_eq!(
+        room.run(probe(&["set", "app/key", "00"])).exits(1).text(),
+        "error: denied\n"
+    );
+}
+
+#[test]
+fn every_call_is_on_record_with_the_bytes_that_made_it() {
+    let room = room();
+    room.run(probe(&["get", "app/key"])).ok();
+    room.run(probe(&["get", "other/key"])).exits(1);
+    let shown = room
+        .run(["audit", "show", "--json", "--component", "probe"])
+        .ok();
+    let records: Vec<serde_json::Value> = shown
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(records.len(), 2, "{records:?}");
+    assert_eq!(records[0]["outcome"], "allowed");
+    assert_eq!(records[0]["grant"], "component.probe.grants[0]");
+    assert_eq!(records[0]["secret"], "app/key");
+    assert_eq!(records[1]["outcome"], "denied");
+    for record in &records {
+        assert!(record["digest"].as_str().unwrap().starts_with("sha256:"));
+    }
+    for (path, bytes) in room.everything() {
+        assert!(!contains(&bytes, CANARY.as_bytes()), "{}", path.display());
+    }
+}
+
+#[test]
+fn without_an_entry_it_says_what_to_add_and_that_works() {
+    let room = Room::new();
+    room.set("path/of/a/secret", "v");
+    let read = ["get", "path/of/a/secret"];
+    let refused = room
+        .run(probe(&read))
+        .exits(2)
+        .says("no entry")
+        .says("[component.probe]");
+    let advice = refused.stderr.split_once("add one:\n").unwrap().1;
+    room.configure(advice);
+    assert_eq!(
+        room.run(probe(&read)).ok().text(),
+        format!("value {}\n", hex("v"))
+    );
+    room.run(
+        ["run", "--name", "ghost"]
+            .iter()
+            .map(Into::into)
+            .chain(probe(&[]).into_iter().skip(1)),
+    )
+    .exits(2)
+    .says("no [component.ghost]");
+}
+
+#[test]
+fn several_entries_need_a_name() {
+    let room = room();
+    let wasm = guest("probe.wasm");
+    room.configure(&format!("[component.second]\nwasm = {wasm:?}\n"));
+    room.run(probe(&["get", "app/key"]))
+        .exits(2)
+        .says("probe, second")
+        .says("--name");
+    let named = |name: &str| {
+        let mut all = probe(&["get", "app/key"]);
+        all.splice(1..1, ["--name".into(), name.into()]);
+        room.run(all)
+    };
+    named("probe").ok();
+    assert_eq!(named("second").exits(1).text(), "error: denied\n");
+}
+
+#[test]
+fn a_digest_finds_the_entry_and_refuses_other_bytes() {
+    let room = Room::new();
+    room.set("app/key", "v");
+    let refused = room.run(probe(&["get", "app/key"])).exits(2);
+    let digest = refused
+        .stderr
+        .split_once("digest = \"")
+        .unwrap()
+        .1
+        .split('"')
+        .next()
+        .unwrap();
+    let grants = "grants = [{ vault = \"local\", secrets = [\"app/**\"], actions = [\"read\"] }]";
+    room.configure(&format!(
+        "[component.pinned]\ndigest = \"{digest}\"\n{grants}\n"
+    ));
+    room.run(probe(&["get", "app/key"])).ok();
+    let other = format!("sha256:{}", "0".repeat(64));
+    let wasm = guest("reader_only.wasm");
+    room.configure(&format!(
+        "[component.other]\nwasm = {wasm:?}\ndigest = \"{other}\"\n"
+    ));
+    let answer = room.run(
+        [wasm.as_os_str(), "--".as_ref(), "app/key".as_ref()]
+            .iter()
+            .fold(
+                vec!["run".into()],
+                |mut all: Vec<std::ffi::OsString>, word| {
+                    all.push(word.into());
+                    all
+                },
+            ),
+    );
+    let answer = answer.exits(2).says(&other).says("sha256:");
+    assert_eq!(
+        answer.stderr.matches("sha256:").count(),
+        2,
+        "{}",
+        answer.stderr
+    );
+}
+
+#[test]
+fn a_program_has_no_variable_file_or_network_that_is_not_asked_for() {
+    let room = room();
+    let bare = room
+        .command(probe(&["env", "x"]))
+        .env("LEAK", CANARY)
+        .output()
+        .unwrap();
+    assert_eq!(bare.stdout, b"arg env\narg x\n");
+    let mut asked = probe(&["env"]);
+    asked.splice(
+        1..1,
+        [
+            "--env".into(),
+            "A=b=c".into(),
+            "--env".into(),
+            "LEAK".into(),
+        ],
+    );
+    let asked = room.command(asked).env("LEAK", "yes").output().unwrap();
+    assert_eq!(asked.stdout, b"arg env\nenv A=b=c\nenv LEAK=yes\n");
+
+    fs::write(room.path("file"), "text").unwrap();
+    for path in ["file", "/file", "/etc/hostname", "../work/file"] {
+        assert!(
+            room.run(probe(&["file", path]))
+                .exits(1)
+                .text()
+                .starts_with("io-error"),
+            "{path}"
+        );
+    }
+    let mut with_folder = probe(&["file", "/in/file"]);
+    with_folder.splice(1..1, ["--dir".into(), ".::/in".into()]);
+    assert_eq!(
+        room.run(with_folder.clone()).ok().text(),
+        format!("bytes {}\n", hex("text"))
+    );
+    *with_folder.last_mut().unwrap() = "/in/../strongroom.toml/../../secret".into();
+    room.run(with_folder).exits(1);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    assert!(
+        room.run(probe(&["connect", &address]))
+            .exits(1)
+            .text()
+            .starts_with("io-error")
+    );
+}
+
+#[test]
+fn a_program_ends_with_its_own_code_and_a_trap_with_134() {
+    let room = room();
+    room.run(probe(&["exit", "0"])).ok();
+    room.run(probe(&["exit", "1"])).exits(1);
+    room.run(probe(&["panic"])).exits(134).says("trapped");
+}
+
+#[test]
+fn deadlines_and_fuel_stop_a_loop() {
+    let room = room();
+    let started = Instant::now();
+    let with = |option: &str, value: &str| {
+        let mut all = probe(&["loop"]);
+        all.splice(1..1, [option.into(), value.into()]);
+        room.run(all)
+    };
+    with("--timeout", "300ms").exits(134).says("--timeout");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    with("--fuel", "1000000").exits(134).says("fuel");
+}
+
+#[test]
+fn memory_is_bounded() {
+    let room = room();
+    let mut all = probe(&["grow"]);
+    all.splice(1..1, ["--max-memory".into(), "64".into()]);
+    let answer = room.run(all).exits(134);
+    let grown = answer
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("grown"))
+        .count();
+    assert!((1..=4).contains(&grown), "{grown} times 16 MiB");
+}
+
+/// Starts a guest and waits for its first line.
+fn start(
+    room: &Room,
+    arguments: &[&str],
+    first: &str,
+) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = room
+        .command(probe(arguments))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    if !first.is_empty() {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), first);
+    }
+    (child, lines)
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn signals_stop_a_guest_that_loops_and_one_that_waits() {
+    let room = room();
+    for (arguments, first) in [
+        (&["loop"][..], "looping"),
+        (&["hold", "app/key"][..], "open 1"),
+    ] {
+        for (name, code) in [("TERM", 143), ("INT", 130)] {
+            let (mut child, _lines) = start(&room, arguments, first);
+            let stdin = child.stdin.take();
+            let asked = Instant::now();
+            signal(&child, name);
+            assert_eq!(
+                child.wait().unwrap().code(),
+                Some(code),
+                "{arguments:?} {name}"
+            );
+            assert!(
+                asked.elapsed() < Duration::from_secs(3),
+                "{:?}",
+                asked.elapsed()
+            );
+            drop(stdin);
+        }
+    }
+    // Both ended in order, so the log has nothing to recover.
+    room.run(["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_guest_whose_output_nobody_reads_can_be_stopped() {
+    let room = room();
+    let (mut child, lines) = start(&room, &["print-forever", "app/key"], "");
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    drop(lines);
+    room.run(["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_grant_that_is_taken_away_is_gone_while_the_program_runs() {
+    let room = room();
+    let (mut child, mut lines) = start(&room, &["script"], "");
+    let mut stdin = child.stdin.take().unwrap();
+    let mut ask = || {
+        stdin.write_all(b"get app/key\n").unwrap();
+        let mut answer = String::new();
+        lines.read_line(&mut answer).unwrap();
+        let mut done = String::new();
+        lines.read_line(&mut done).unwrap();
+        assert_eq!(done, "done\n");
+        answer
+    };
+    assert_eq!(ask(), format!("value {}\n", hex(CANARY)));
+    let file = room.path("strongroom.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("app/**", "gone/**")).unwrap();
+    let edited = Instant::now();
+    while ask() != "error: denied\n" {
+        assert!(
+            edited.elapsed() < Duration::from_secs(2),
+            "the old grant still counts"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // A file that cannot be read as a configuration leaves what is in force.
+    fs::write(&file, "nonsense").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(ask(), "error: denied\n");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_no_component_is_named() {
+    let room = room();
+    let whole = fs::read(guest("probe.wasm")).unwrap();
+    let cases: &[(&str, &[u8], &str)] = &[
+        ("core.wasm", b"\0asm\x01\0\0\0", "core module"),
+        ("text.wat", b"(component)", "text"),
+        ("garbage.wasm", b"#!/bin/sh\n", "not WebAssembly"),
+        ("empty.wasm", b"", "empty"),
+        ("half.wasm", &whole[..whole.len() / 2], "half.wasm"),
+        ("library.wasm", b"\0asm\x0d\0\x01\0", "no command"),
+    ];
+    for (name, bytes, what) in cases {
+        fs::write(room.path(name), bytes).unwrap();
+        room.run(["run", "--name", "probe", name])
+            .exits(2)
+            .says(what)
+            .says("hint");
+    }
+    room.run(["run", "none.wasm"]).exits(4).says("none.wasm");
+}
+
+#[test]
+fn an_import_that_is_missing_is_named() {
+    let room = room();
+    let text = r#"(component
+        (import "acme:billing/ledger@1.0.0" (instance (export "post" (func))))
+        (core module $m (func (export "run") (result i32) i32.const 0))
+        (core instance $i (instantiate $m))
+        (func $run (result (result)) (canon lift (core func $i "run")))
+        (instance $r (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.3" (instance $r)))"#;
+    fs::write(room.path("needy.wasm"), wat::parse_str(text).unwrap()).unwrap();
+    room.run(["run", "--name", "probe", "needy.wasm"])
+        .exits(2)
+        .says("acme:billing/ledger@1.0.0");
+}
+
+#[test]
+fn compiled_code_is_kept_where_only_the_user_may_write() {
+    let room = room();
+    let cache = room.home().join(".cache/strongroom/wasm");
+    room.run(probe(&["exit", "0"])).ok();
+    assert_eq!(
+        fs::metadata(&cache).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let kept = |room: &Room| {
+        room.everything()
+            .iter()
+            .filter(|(p, _)| p.starts_with(&cache))
+            .count()
+    };
+    assert!(kept(&room) > 0, "nothing was kept");
+
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    let before = kept(&room);
+    let answer = room
+        .run(probe(&["exit", "0"]))
+        .ok()
+        .says("compiled code is not kept");
+    assert!(answer.stderr.contains("chmod 700"));
+    assert_eq!(kept(&room), before);
+}
