@@ -6,10 +6,13 @@ mod cli;
 mod commands;
 mod context;
 mod failure;
+mod formats;
 mod input;
 mod output;
 mod process;
 mod support;
+mod transfer;
+mod wasm;
 
 use std::process::ExitCode;
 
