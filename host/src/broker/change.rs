@@ -260,7 +260,6 @@ impl Started {
         opened: Option<&Opened>,
         result: Result<Change, CallError>,
     ) -> Result<u64, CallError> {
-        let vault = self.target.vault().unwrap_or_default().to_owned();
         let (outcome, version, counter) = match &result {
             Ok(change) => (Outcome::Allowed, Some(change.version), change.counter),
             // At its deadline nobody knows whether the backend will still do it.
@@ -270,7 +269,6 @@ impl Started {
         let store = opened.and_then(|opened| opened.store.as_deref());
         let counter = store.zip(counter);
         let counter = counter.map(|(store, value)| Counter {
-            vault: &vault,
             store,
             value,
             accept: false,

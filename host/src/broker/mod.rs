@@ -188,7 +188,6 @@ impl Broker {
         let entry = Entry {
             target: Some(&target),
             counter: Some(Counter {
-                vault: id.as_str(),
                 store: &mark.store,
                 value: mark.counter,
                 accept: true,
