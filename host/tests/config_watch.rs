@@ -72,6 +72,10 @@ impl Watched {
                 let role = config.roles.keys().next().map(ToString::to_string);
                 (role.unwrap_or_default(), at - from)
             }
+            // On a busy machine a file may be missing for longer than the watch waits.
+            (_, Notice::Refused(error)) if error.to_string().contains("cannot be read") => {
+                self.changed(from)
+            }
             (_, other) => panic!("{other:?}"),
         }
     }
@@ -94,7 +98,7 @@ fn soon(mut edit: impl FnMut(&str) -> Duration) {
     let times: Vec<_> = (0..5).map(|n| edit(&format!("r{n}"))).collect();
     assert!(times.iter().min().unwrap() < &IN_FORCE, "{times:?}");
     assert!(
-        times.iter().all(|time| *time < Duration::from_secs(1)),
+        times.iter().all(|time| *time < Duration::from_secs(3)),
         "{times:?}"
     );
 }
@@ -144,6 +148,8 @@ fn a_mounted_configuration_that_swaps_a_link_is_followed() {
         fs::create_dir(dir.join(name)).unwrap();
         write(&dir.join(name).join("strongroom.toml"), &role(name));
         symlink(name, dir.join("..tmp")).unwrap();
+        // What the preparations told of is over: only the swap counts.
+        std::thread::sleep(Duration::from_millis(150));
         let start = Instant::now();
         fs::rename(dir.join("..tmp"), dir.join("..data")).unwrap();
         let (role, time) = watched.changed(start);
@@ -191,16 +197,31 @@ fn a_change_that_no_event_tells_of_is_found_and_said() {
 fn a_slow_writer_is_read_when_it_has_finished() {
     use std::io::Write as _;
     let watched = plain();
-    let start = Instant::now();
-    let mut file = fs::File::create(&watched.file).unwrap();
-    std::thread::sleep(Duration::from_millis(10));
-    file.write_all(b"[role.half]\n").unwrap();
-    std::thread::sleep(Duration::from_millis(20));
-    file.write_all(b"[role.first]\n").unwrap();
-    drop(file);
-    // Neither the empty file, which would take every grant away, nor a half of it.
-    assert_eq!(watched.changed(start).0, "first");
-    watched.quiet(Duration::from_millis(300));
+    for try_ in 0..20 {
+        let (half, first) = (role(&format!("z{try_}")), role(&format!("a{try_}")));
+        let start = Instant::now();
+        let mut file = fs::File::create(&watched.file).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        file.write_all(half.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(15));
+        file.write_all(first.as_bytes()).unwrap();
+        drop(file);
+        let took = start.elapsed();
+        let (seen, _) = watched.changed(start);
+        if took < Duration::from_millis(50) {
+            // Neither the empty file, which would take every grant away, nor a half of it.
+            assert_eq!(role(&seen), first);
+            watched.quiet(Duration::from_millis(300));
+            return;
+        }
+        // The machine was too busy for a writer that is slow, not stuck: again.
+        while watched
+            .notices
+            .recv_timeout(Duration::from_millis(300))
+            .is_ok()
+        {}
+    }
+    panic!("the machine never let a writer finish within 50 ms");
 }
 
 #[test]

@@ -98,9 +98,7 @@ fn expires(section: &mut Section<'_, '_>) -> Option<u64> {
         );
         return None;
     };
-    let whole = time.date.is_some() && time.time.is_some() && time.offset.is_some();
-    let instant = time.to_string().parse::<Timestamp>().ok().filter(|_| whole);
-    let Some(instant) = instant else {
+    let Ok(instant) = time.to_string().parse::<Timestamp>() else {
         let message =
             || "'expires' must be a date, a time and an offset, as in 2027-01-01T00:00:00Z".into();
         reader.report(&span, message);

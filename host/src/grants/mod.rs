@@ -20,6 +20,6 @@ pub use granted::{Denied, Granted};
 pub use http_host::{HttpHost, HttpHostError};
 pub use name::{Digest, DigestError, Name, NameError};
 pub use pattern::{Pattern, PatternError};
-pub use policy::{Grant, Policy, PolicyBuilder};
+pub use policy::{Grant, Policy};
 pub use principal::{Job, Principal};
 pub(crate) use words::nearest;

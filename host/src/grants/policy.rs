@@ -59,7 +59,7 @@ struct Asked<'a> {
 
 impl Policy {
     /// Starts a policy that knows these vaults and grants nothing.
-    pub fn builder(generation: u64, vaults: impl IntoIterator<Item = VaultId>) -> PolicyBuilder {
+    pub(crate) fn builder(generation: u64, vaults: impl IntoIterator<Item = VaultId>) -> PolicyBuilder {
         PolicyBuilder {
             roles: HashMap::new(),
             policy: Self {
@@ -252,21 +252,21 @@ impl Grant {
 
 /// Collects grants, and numbers them as audit records name them.
 #[derive(Debug)]
-pub struct PolicyBuilder {
+pub(crate) struct PolicyBuilder {
     policy: Policy,
     roles: HashMap<Name, Arc<[Rule]>>,
 }
 
 impl PolicyBuilder {
     /// Adds a role. Roles come before the components that carry them.
-    pub fn role(&mut self, name: &Name, grants: impl IntoIterator<Item = Grant>) {
+    pub(crate) fn role(&mut self, name: &Name, grants: impl IntoIterator<Item = Grant>) {
         let rules = number("role", name, grants);
         self.roles.insert(name.clone(), rules);
     }
 
     /// Adds a component with its digest pin, its own grants and its roles. A role that was not added
     /// gives nothing.
-    pub fn component<'r>(
+    pub(crate) fn component<'r>(
         &mut self,
         name: &Name,
         pin: Option<Digest>,
@@ -282,7 +282,7 @@ impl PolicyBuilder {
     }
 
     /// The finished policy.
-    pub fn build(self) -> Policy {
+    pub(crate) fn build(self) -> Policy {
         self.policy
     }
 }
