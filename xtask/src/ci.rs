@@ -40,14 +40,25 @@ const STEPS: [Step; 13] = [
     }),
     ("clippy-guests", clippy_guests),
     ("docs", docs),
-    ("deny", || cargo(["deny", "--workspace", "check"])),
+    ("deny", || {
+        cargo(["deny", "--workspace", "check", "bans", "licenses", "sources"])
+    }),
     ("package", package),
     ("dependencies", absence::dependencies),
     ("bindings", absence::traced_bindings),
     ("guests", || guests::build(false).map(drop)),
     ("test", || test::run(&test::Args::all())),
     ("benches", || {
-        cargo(["bench", "--package", "strongroom-benches", "--", "--test"])
+        // Smoke only, so the unoptimised build that the tests have made anyway is enough.
+        cargo([
+            "bench",
+            "--profile",
+            "dev",
+            "--package",
+            "strongroom-benches",
+            "--",
+            "--test",
+        ])
     }),
     ("fuzz", fuzz),
 ];

@@ -34,7 +34,7 @@ grants = [{ vault = "app-secrets", secrets = ["stripe/*"], actions = ["read"] }]
 
 /// Values of the demo's secrets. They are nobody's.
 const SECRETS: [(&str, &str); 3] = [
-    ("stripe/api-key", "sk_test_4eC39HqLyjWDarjtT1zdp7dc"),
+    ("stripe/api-key", "sk_test_an_example_and_no_real_key"),
     (
         "db/main",
         r#"{"host":"db.internal","port":5432,"username":"app","password":"correct horse"}"#,
