@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::commands;
@@ -18,7 +18,6 @@ use crate::{output, process};
     name = "strongroom",
     bin_name = "strongroom",
     version,
-    propagate_version = true,
     max_term_width = 100,
     after_long_help = "\
 Begin:
@@ -153,7 +152,10 @@ fn usage(error: &clap::Error) -> Failure {
     let mut lines = text.lines();
     let message = lines.next().unwrap_or_default();
     let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(message));
-    let rest: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+    let rest: Vec<&str> = lines
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     if rest.is_empty() {
         return failure;
     }
@@ -169,11 +171,17 @@ fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
 }
 
 /// Whether the parser would repeat what may be a value: an argument of `set` that is like none of
-/// its options.
+/// its options, or that says it is one.
 fn may_be_a_value(error: &clap::Error, mut arguments: impl Iterator<Item = OsString>) -> bool {
-    error.kind() == ErrorKind::UnknownArgument
-        && error.get(ContextKind::SuggestedArg).is_none()
-        && arguments.any(|argument| argument == "set")
+    if error.kind() != ErrorKind::UnknownArgument || !arguments.any(|argument| argument == "set") {
+        return false;
+    }
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) if option.starts_with("--") && option != "--value" => {
+            error.get(ContextKind::SuggestedArg).is_none()
+        }
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +199,9 @@ mod tests {
     fn json_counts_only_before_the_programs_own_arguments() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert!(asks_for_json(words("strongroom get --json").into_iter()));
-        assert!(!asks_for_json(words("strongroom exec -- x --json").into_iter()));
+        assert!(!asks_for_json(
+            words("strongroom exec -- x --json").into_iter()
+        ));
     }
 
     #[test]
@@ -202,15 +212,18 @@ mod tests {
         };
         assert!(refused(&["strongroom", "set", "a", "--hunter2-canary"]));
         assert!(refused(&["strongroom", "set", "a", "-hunter2"]));
+        assert!(refused(&["strongroom", "set", "a", "--value", "hunter2"]));
+        assert!(refused(&["strongroom", "set", "a", "hunter2"]));
+        assert!(refused(&["strongroom", "set", "a", "--", "--trim"]));
         assert!(!refused(&["strongroom", "set", "a", "--tirm"]));
         assert!(!refused(&["strongroom", "get", "a", "--unknown"]));
     }
 
     #[test]
     fn a_refusal_keeps_its_tip() {
-        let error = Cli::try_parse_from(["strongroom", "gte", "a"]).unwrap_err();
+        let error = Cli::try_parse_from(["strongroom", "lst", "a"]).unwrap_err();
         let failure = usage(&error);
         assert!(failure.message.contains("unrecognized subcommand"));
-        assert!(failure.hint.is_some_and(|hint| hint.contains("get")));
+        assert!(failure.hint.is_some_and(|hint| hint.contains("'list'")));
     }
 }

@@ -55,19 +55,24 @@ fn it_makes_what_the_contract_says_and_tells_what_is_next() {
 #[test]
 fn modes_do_not_depend_on_the_umask() {
     let room = Room::empty();
-    for (umask, folder) in [("000", "open"), ("777", "closed")] {
+    for (umask, folder) in [("000", "open"), ("077", "closed")] {
         let script = format!("umask {umask}; exec \"$0\" init {folder}");
         let output = std::process::Command::new("sh")
             .args(["-c", &script, env!("CARGO_BIN_EXE_strongroom")])
             .current_dir(room.folder())
             .output()
             .unwrap();
-        if umask == "000" {
-            support::Answer::from(output).ok();
-            assert_eq!(mode(room.path("open")), 0o700);
-            assert_eq!(mode(room.path("open/keys")), 0o700);
-            assert_eq!(mode(room.path("open/strongroom.toml")), 0o600);
-            assert_eq!(mode(room.path("open/keys/local.key")), 0o600);
+        support::Answer::from(output).ok();
+        let folder = room.path(folder);
+        for (name, expected) in [
+            ("", 0o700),
+            ("keys", 0o700),
+            ("strongroom.toml", 0o600),
+            ("local.vault", 0o600),
+            ("audit.jsonl", 0o600),
+            ("keys/local.key", 0o600),
+        ] {
+            assert_eq!(mode(folder.join(name)), expected, "{umask} {name}");
         }
     }
 }

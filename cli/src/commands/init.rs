@@ -1,8 +1,8 @@
 //! `strongroom init`: a configuration, a vault with its key, and an audit log.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -227,6 +227,7 @@ fn make(plan: &Plan, made: &mut Made) -> Result<(), Failure> {
     }
     let staging = tempfile::Builder::new()
         .prefix(".strongroom-init-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&plan.folder)
         .map_err(|e| cannot("write to", &plan.folder, &e))?;
     fill(plan, staging.path())?;

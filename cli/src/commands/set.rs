@@ -1,6 +1,5 @@
 //! `strongroom set`: writes a value.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -55,20 +54,9 @@ pub(crate) struct Args {
     /// When this version expires: RFC 3339, or a duration from now such as 90d
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
-
-    /// Taken only to be refused in words that do not repeat it.
-    #[arg(hide = true, value_name = "VALUE")]
-    refused: Vec<OsString>,
-
-    /// As `refused`.
-    #[arg(long = "value", hide = true, value_name = "VALUE", num_args = 0..=1, allow_hyphen_values = true)]
-    refused_option: Option<Option<OsString>>,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
-    if !args.refused.is_empty() || args.refused_option.is_some() {
-        return Err(on_the_command_line());
-    }
     let options = PutOptions {
         expected: args.if_version,
         expires: args.expires.as_deref().map(time::future).transpose()?,
@@ -143,7 +131,8 @@ fn labels(texts: &[String]) -> Result<Option<Vec<(String, String)>>, Failure> {
     Ok(Some(labels))
 }
 
-/// Why a value on the command line is refused, without repeating it.
+/// Why a value on the command line is refused, without repeating it. The parser, which knows no
+/// argument for it, is where it is noticed.
 pub(crate) fn on_the_command_line() -> Failure {
     Failure::usage(
         "a value is not taken from the command line: it is now in the shell's history, and other \

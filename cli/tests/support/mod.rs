@@ -1,5 +1,10 @@
 //! A folder with a vault of its own, and the real command run in it.
-#![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test program has this as a module of its own, and uses a part"
+)]
 
 use std::ffi::OsStr;
 use std::fs;
