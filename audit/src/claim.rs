@@ -151,6 +151,11 @@ pub(crate) fn read_head(log: &Path, keys: &ClaimKey) -> Result<Option<Claim>, Er
     read(&files::with_suffix(log, ".head"), keys)
 }
 
+/// Where a writer makes the next head before it takes the place of the last one.
+pub(crate) fn next_head(log: &Path, writer: &str) -> PathBuf {
+    files::with_suffix(log, &format!(".head.{writer}"))
+}
+
 /// Replaces the head. Call under the log's lock, after the log is on disk up to the claim.
 pub(crate) fn write_head(log: &Path, claim: &Claim, keys: &ClaimKey) -> Result<(), Error> {
     files::replace(&files::with_suffix(log, ".head"), &claim.seal(keys)?)

@@ -82,7 +82,16 @@ pub(crate) fn create(path: &Path, content: &[u8]) -> Result<(), Error> {
 pub(crate) fn create_private_folder(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().recursive(false).mode(0o700).create(path) {
         Ok(()) => sync_folder(folder(path)),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => check_folder(path),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let meta = std::fs::symlink_metadata(path);
+            if !meta
+                .map_err(|e| Error::io("cannot examine", path, e))?
+                .is_dir()
+            {
+                return Err(Error::untrusted(path, "is not a folder"));
+            }
+            check_folder(path)
+        }
         Err(e) => Err(Error::io("cannot create", path, e)),
     }
 }

@@ -372,6 +372,15 @@ fn hex_pair(byte: u8) -> [u8; 2] {
     [digit(byte >> 4), digit(byte & 15)]
 }
 
+/// The value of a lower-case hexadecimal digit; 255 for anything else.
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => 255,
+    }
+}
+
 fn unescape(raw: &str) -> Result<String, LineError> {
     if !raw.contains('\\') {
         return Ok(raw.to_owned());
@@ -445,10 +454,16 @@ impl<'a> Parser<'a> {
     fn key_hash(&mut self, key: &str, what: &'static str) -> Result<[u8; 32], LineError> {
         let text = self.key_string(key, what)?;
         let mut hash = [0; 32];
-        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        let mut bad = text.len() != 64;
+        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let [high, low] = *pair else { continue };
+            let (high, low) = (nibble(high), nibble(low));
+            bad |= (high | low) > 15;
+            *byte = high << 4 | (low & 15);
+        }
+        if bad {
             return Err(self.error(what));
         }
-        hex::decode_to_slice(text, &mut hash).map_err(|_| self.error(what))?;
         Ok(hash)
     }
 

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use crate::chain::{self, Chain};
+use crate::claim;
 use crate::error::Error;
 use crate::files;
 use crate::journal::format::{Formatter, Next};
@@ -92,6 +93,8 @@ pub(crate) fn recover_all(chain: &mut Chain, recoverer: &str) -> Result<Vec<Stri
     {
         let mut recovery = Recovery::new(chain, &found, recoverer)?;
         notes.push(recovery.run()?);
+        // What it was about to make the head; there need be none.
+        let _ = std::fs::remove_file(claim::next_head(&chain.path, &found.writer));
         std::fs::remove_file(&found.path)
             .map_err(|e| Error::io("cannot remove", &found.path, e))?;
     }

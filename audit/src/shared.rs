@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::claim::Claim;
 use crate::entry::{Entry, Subject};
@@ -13,6 +13,12 @@ use crate::error::AppendError;
 use crate::journal::names::Cell;
 use crate::journal::ring::{Appended, Full, Ring, SYSTEM_SHARE};
 use crate::record::{Action, Call, Outcome, SYSTEM};
+
+/// A turn of the writer thread that takes longer hangs. Its syncs at a rotation are within it.
+const HANG: Duration = Duration::from_millis(800);
+
+/// How exact the deadlines of those who wait are.
+const WATCH_TURN: Duration = Duration::from_millis(50);
 
 /// Warnings kept for the operator; older ones stand in the log anyway.
 const MAX_WARNINGS: usize = 64;
@@ -32,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) policy: AtomicU64,
     pub(crate) stop: AtomicBool,
     pub(crate) stopped: AtomicBool,
+    /// Turns that the writer thread has begun and ended: odd while it is in one.
+    pub(crate) turns: AtomicU64,
     pub(crate) threads: Threads,
     /// The state of the log after the last batch and, where known, what of it is on disk.
     pub(crate) claims: Mutex<Claims>,
@@ -78,6 +86,7 @@ impl Shared {
             policy: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
             threads: Threads::default(),
             claims: Mutex::default(),
             warnings: Mutex::default(),
@@ -140,6 +149,25 @@ impl Shared {
         Ok(appended.call)
     }
 
+    /// Runs beside the writer thread, which a disk may hang: stops releases then, and wakes those
+    /// who wait so that they see their deadline.
+    pub(crate) fn watch_over(&self) {
+        let (mut last, mut since) = (0, Instant::now());
+        while !self.stopped.load(Ordering::Acquire) {
+            std::thread::park_timeout(WATCH_TURN);
+            let turns = self.turns.load(Ordering::Acquire);
+            if turns != last || turns.is_multiple_of(2) {
+                (last, since) = (turns, Instant::now());
+            }
+            let hangs = since.elapsed() >= HANG;
+            if hangs != self.failure.has(Part::Hang) {
+                let why = "the disk does not answer, or another process keeps the log's lock";
+                self.failure.put(Part::Hang, hangs.then(|| why.to_owned()));
+            }
+            self.watch.notify();
+        }
+    }
+
     pub(crate) fn wake_drain(&self) {
         if let Some(thread) = self.threads.drain.get() {
             thread.unpark();
@@ -185,7 +213,7 @@ impl Shared {
 #[derive(Default)]
 pub(crate) struct Failure {
     set: AtomicBool,
-    reasons: Mutex<[Option<Arc<str>>; 3]>,
+    reasons: Mutex<[Option<Arc<str>>; 4]>,
 }
 
 /// Which thread failed.
@@ -193,8 +221,10 @@ pub(crate) struct Failure {
 pub(crate) enum Part {
     Drain = 0,
     Sync = 1,
+    /// The writer thread does not come back.
+    Hang = 2,
     /// Nothing failed: the log was closed.
-    Closed = 2,
+    Closed = 3,
 }
 
 impl Failure {
@@ -222,6 +252,11 @@ impl Failure {
             .flatten()
             .next()
             .cloned()
+    }
+
+    pub(crate) fn has(&self, part: Part) -> bool {
+        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.get(part as usize).is_some_and(Option::is_some)
     }
 
     pub(crate) fn put(&self, part: Part, reason: Option<String>) {

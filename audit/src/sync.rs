@@ -48,6 +48,10 @@ impl Syncer {
                     self.sync(&written);
                 }
             }
+            let durable = self.shared.claims().durable.clone();
+            if let Some(durable) = durable {
+                self.write_head(&durable, stopping);
+            }
             if stopping {
                 break;
             }
@@ -74,7 +78,6 @@ impl Syncer {
                     .fetch_max(written.call, Ordering::AcqRel);
                 self.shared.failure.put(Part::Sync, None);
                 self.shared.watch.notify();
-                self.write_head(&written.claim);
             }
             Err(e) => {
                 self.failed = true;
@@ -99,8 +102,8 @@ impl Syncer {
     }
 
     /// The head follows the log's sync; at most once a second, and at the end.
-    fn write_head(&mut self, claim: &Claim) {
-        let due = self.shared.stopped.load(Ordering::Acquire) || Instant::now() >= self.next_head;
+    fn write_head(&mut self, claim: &Claim, last: bool) {
+        let due = last || Instant::now() >= self.next_head;
         if !due || self.head.as_ref().is_some_and(|head| head.seq >= claim.seq) {
             return;
         }
@@ -113,7 +116,7 @@ impl Syncer {
 
     fn replace_head(&self, claim: &Claim) -> Result<(), Error> {
         let head = files::with_suffix(&self.path, ".head");
-        let temp = files::with_suffix(&head, &format!(".{}", self.shared.writer));
+        let temp = claim::next_head(&self.path, &self.shared.writer);
         // Written and synced without the lock: others go on meanwhile.
         files::write_synced(&temp, &claim.seal(&self.key)?)?;
         let held = self.lock.lock(false, LOCK_PATIENCE)?;

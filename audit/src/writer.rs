@@ -26,8 +26,8 @@ const LOCKED_OUT: Duration = Duration::from_secs(3);
 /// How long one holder keeps the lock while others may wait.
 const LOCK_TIME: Duration = Duration::from_millis(50);
 
-/// Bytes of lines written at once.
-const BATCH: usize = 2 << 20;
+/// Bytes of lines written at once: they should still be in the processor's cache when they are copied.
+const BATCH: usize = 256 << 10;
 
 /// How often closed files are looked at for their age.
 const RETENTION_TURN: Duration = Duration::from_secs(3600);
@@ -93,7 +93,9 @@ impl Writer {
 
     /// One turn; true when nothing waits any more.
     fn turn(&mut self) -> bool {
+        self.shared.turns.fetch_add(1, Ordering::AcqRel);
         let result = self.try_turn();
+        self.shared.turns.fetch_add(1, Ordering::AcqRel);
         match &result {
             Ok(_) => self.shared.failure.put(Part::Drain, None),
             Err(e) => self.shared.failure.put(Part::Drain, Some(e.to_string())),

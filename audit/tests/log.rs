@@ -1,5 +1,13 @@
 //! What is recorded, how it reads, and how it is found again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails should stop where it fails"
+)]
+
 mod common;
 
 use std::fs;

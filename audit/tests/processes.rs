@@ -1,5 +1,13 @@
 //! Several processes at one log, and processes that die. The test program plays the others itself.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails should stop where it fails"
+)]
+
 mod common;
 
 use std::fs;
@@ -15,57 +23,41 @@ use libtest_mimic::{Arguments, Trial};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use strongroom_audit::{Action, Entry, Log, Options, Outcome, Record, parse_line};
 
+macro_rules! trials {
+    ($($name:ident),* $(,)?) => {
+        vec![$(Trial::test(stringify!($name), || {
+            $name();
+            Ok(())
+        })),*]
+    };
+}
+
 fn main() {
     if let Ok(role) = std::env::var("AUDIT_TEST_ROLE") {
         let path = std::env::var("AUDIT_TEST_LOG").unwrap();
         let key = std::env::var("AUDIT_TEST_KEY").unwrap();
         return play(&role, Path::new(&path), Path::new(&key));
     }
-    let trials: [(&str, fn()); 11] = [
-        (
-            "every_acknowledged_record_survives_sigkill",
-            every_acknowledged_record_survives_sigkill,
-        ),
-        (
-            "an_intent_of_a_killed_writer_ends_unknown",
-            an_intent_of_a_killed_writer_ends_unknown,
-        ),
-        (
-            "four_processes_write_one_chain",
-            four_processes_write_one_chain,
-        ),
-        (
-            "a_full_disk_stops_releases_and_mends",
-            a_full_disk_stops_releases_and_mends,
-        ),
-        (
-            "a_deleted_log_stops_releases_and_mends",
-            a_deleted_log_stops_releases_and_mends,
-        ),
-        (
-            "a_replaced_log_stops_releases_and_mends",
-            a_replaced_log_stops_releases_and_mends,
-        ),
-        (
-            "a_read_only_log_stops_releases_and_mends",
-            a_read_only_log_stops_releases_and_mends,
-        ),
-        ("a_cut_log_stops_releases", a_cut_log_stops_releases),
-        (
-            "a_resumed_log_goes_on_without_restart",
-            a_resumed_log_goes_on_without_restart,
-        ),
-        (
-            "a_failed_sync_is_not_taken_for_success",
-            a_failed_sync_is_not_taken_for_success,
-        ),
-        ("many_who_wait_share_one_sync", many_who_wait_share_one_sync),
+    let trials = trials![
+        every_acknowledged_record_survives_sigkill,
+        an_intent_of_a_killed_writer_ends_unknown,
+        four_processes_write_one_chain,
+        a_full_disk_stops_releases_and_mends,
+        a_deleted_log_stops_releases_and_mends,
+        a_replaced_log_stops_releases_and_mends,
+        a_read_only_log_stops_releases_and_mends,
+        a_cut_log_stops_releases,
+        a_resumed_log_goes_on_without_restart,
+        a_failed_sync_is_not_taken_for_success,
+        many_who_wait_share_one_sync,
+        killed_in_a_crowd_nothing_is_lost_or_doubled,
+        a_disk_that_hangs_stops_releases_and_nobody_waits_for_ever,
+        futures_end_on_any_executor,
     ];
     let mut arguments = Arguments::from_args();
     // Some of these measure time.
     arguments.test_threads.get_or_insert(1);
-    let trials = trials.map(|(name, run)| Trial::test(name, move || Ok(run())));
-    libtest_mimic::run(&arguments, trials.into()).exit();
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// What the other processes do. Each acknowledged call is one line on standard output.
@@ -87,7 +79,7 @@ fn play(role: &str, path: &Path, key: &Path) {
             let intent = log.append(&Entry::intent(&subject, Action::Write)).unwrap();
             log.wait_durable_blocking(intent).unwrap();
             writeln!(out, "{}", log.call_text(intent)).unwrap();
-            if intent.0 % 3 == 0 {
+            if intent.0.is_multiple_of(3) {
                 let mut outcome = Entry::outcome(&subject, Action::Write, Outcome::Allowed);
                 outcome.of = Some(intent);
                 log.append(&outcome).unwrap();
@@ -301,7 +293,7 @@ fn a_full_disk_stops_releases_and_mends() {
 
 /// Runs `harm`, asserts that releases stop within a second even when nothing is asked for, runs
 /// `mend`, and asserts that they go on.
-fn stops_and_mends(home: &Home, log: &Log, harm: impl FnOnce(), mend: impl FnOnce()) {
+fn stops_and_mends(log: &Log, harm: impl FnOnce(), mend: impl FnOnce()) {
     reads(log, "component:a", 3);
     log.flush().unwrap();
     harm();
@@ -322,7 +314,6 @@ fn a_deleted_log_stops_releases_and_mends() {
     let log = home.open();
     let away = suffixed(&home.log, ".away");
     stops_and_mends(
-        &home,
         &log,
         || fs::rename(&home.log, &away).unwrap(),
         || {
@@ -339,7 +330,6 @@ fn a_replaced_log_stops_releases_and_mends() {
     let log = home.open();
     let away = suffixed(&home.log, ".away");
     stops_and_mends(
-        &home,
         &log,
         || {
             fs::rename(&home.log, &away).unwrap();
@@ -355,8 +345,8 @@ fn a_read_only_log_stops_releases_and_mends() {
     let home = Home::new();
     let log = home.open();
     let mode = |mode| fs::set_permissions(&home.log, PermissionsExt::from_mode(mode)).unwrap();
-    stops_and_mends(&home, &log, || mode(0o400), || mode(0o600));
-    stops_and_mends(&home, &log, || mode(0o666), || mode(0o600));
+    stops_and_mends(&log, || mode(0o400), || mode(0o600));
+    stops_and_mends(&log, || mode(0o666), || mode(0o600));
     log.close().unwrap();
     home.assert_whole();
 }
@@ -366,7 +356,6 @@ fn a_cut_log_stops_releases() {
     let log = home.open();
     let backup = suffixed(&home.log, ".backup");
     stops_and_mends(
-        &home,
         &log,
         || {
             fs::copy(&home.log, &backup).unwrap();
@@ -397,7 +386,6 @@ fn a_resumed_log_goes_on_without_restart() {
     let home = Home::new();
     let log = home.open();
     stops_and_mends(
-        &home,
         &log,
         || fs::remove_file(&home.log).unwrap(),
         || {
@@ -481,4 +469,106 @@ fn many_who_wait_share_one_sync() {
     log.close().unwrap();
     assert!(parse_line(home.lines()[0].as_bytes()).is_ok());
     home.assert_whole();
+}
+
+fn killed_in_a_crowd_nothing_is_lost_or_doubled() {
+    let home = Home::new();
+    let mut acknowledged = Vec::new();
+    for round in 0..6 {
+        let mut children: Vec<Child> = (0..3).map(|_| spawn(&home, "until-killed")).collect();
+        std::thread::sleep(Duration::from_millis(60 + 15 * round));
+        for child in &mut children {
+            child.kill().unwrap();
+        }
+        for mut child in children {
+            let out = BufReader::new(child.stdout.take().unwrap());
+            child.wait().unwrap();
+            let mut lines: Vec<String> = out.lines().map(|line| line.unwrap()).collect();
+            // It may have died within its last line.
+            lines.pop();
+            acknowledged.extend(lines);
+        }
+    }
+    home.open().close().unwrap();
+    let report = home.assert_whole();
+    assert!(report.files > 1);
+    let records = all_records(&home);
+    let known: std::collections::HashSet<&str> = records.iter().map(|r| r.call.as_str()).collect();
+    assert_eq!(known.len(), records.len(), "no record stands twice");
+    assert!(
+        acknowledged
+            .iter()
+            .all(|call| known.contains(call.as_str()))
+    );
+    assert!(acknowledged.len() > 100);
+}
+
+fn a_disk_that_hangs_stops_releases_and_nobody_waits_for_ever() {
+    let home = Home::new();
+    let hanging = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hangs = Arc::clone(&hanging);
+    let mut options = home.options();
+    options.sync = Arc::new(move |file| {
+        while hangs.load(std::sync::atomic::Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        file.sync_data()
+    });
+    let log = Log::open(options).unwrap();
+    hanging.store(true, std::sync::atomic::Ordering::SeqCst);
+    let call = common::read_once(&log).unwrap();
+    let start = Instant::now();
+    assert!(log.wait_durable_blocking(call).is_err());
+    assert!(block_on(log.wait_durable(call)).is_err());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    // Reads that survive the process go on: the log's file answers.
+    assert!(common::read_once(&log).is_ok());
+    // A ratchet needs the disk within the writer thread itself.
+    let other = log.clone();
+    let ratchet = std::thread::spawn(move || other.checkpoint());
+    within(Duration::from_secs(2), "releases stop", || {
+        common::read_once(&log).is_err()
+    });
+    assert!(log.health().failed.unwrap().contains("does not answer"));
+    hanging.store(false, std::sync::atomic::Ordering::SeqCst);
+    within(Duration::from_secs(2), "releases go on", || {
+        common::read_once(&log).is_ok()
+    });
+    let _ = ratchet.join().unwrap();
+    log.close().unwrap();
+    home.assert_whole();
+}
+
+fn futures_end_on_any_executor() {
+    let home = Home::new();
+    let log = home.open();
+    let call = common::read_once(&log).unwrap();
+    block_on(log.wait_durable(call)).unwrap();
+    let subject = log.subject("component:a", None, None);
+    block_on(log.ready(&subject)).unwrap();
+    assert!(home.records().iter().any(|r| r.principal == "component:a"));
+    log.close().unwrap();
+}
+
+/// The smallest executor there is.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(done) => return done,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }

@@ -1,5 +1,13 @@
 //! Each way to tamper with a log, by name, and the record that `verify` names for it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails should stop where it fails"
+)]
+
 mod common;
 
 use std::fs;

@@ -121,7 +121,12 @@ impl Ring {
         )
         .map_err(|e| Error::io("cannot create", &temp, e))?;
         let layout = Layout::for_size(size);
-        let made = Self::prepare(&file, &temp, &path, &layout, writer, &key);
+        // Random, so that a name made for another log never passes for one that stands here.
+        let mut generation = [0; 4];
+        getrandom::fill(&mut generation)
+            .map_err(|_| Error::Unavailable("no randomness from the operating system".into()))?;
+        let generation = u32::from_le_bytes(generation) | 1;
+        let made = Self::prepare(&file, &temp, &path, &layout, writer, &key, generation);
         let map = match made {
             Ok(map) => map,
             Err(e) => {
@@ -139,7 +144,7 @@ impl Ring {
             woken: false,
             sealed: false,
             half: 0,
-            generation: 1,
+            generation,
             used: 0,
             retired: 0,
             switched: i64::MIN,
@@ -168,6 +173,7 @@ impl Ring {
         layout: &Layout,
         writer: &str,
         key: &SlotKey,
+        generation: u32,
     ) -> Result<Map, Error> {
         // Never mapped over a hole: with a full disk the first store there would kill the process.
         let bytes = layout.words() as u64 * 8;
@@ -181,7 +187,7 @@ impl Ring {
         let map = Map::new(file).map_err(|e| Error::io("cannot map", temp, e))?;
         map.store(W_SLOTS, layout.slots);
         map.store(W_HALF, layout.half_words as u64);
-        map.store(W_GEN, 1);
+        map.store(W_GEN, u64::from(generation));
         map.store(W_SUM, layout.sum(writer, key));
         map.publish(W_MAGIC, MAGIC);
         std::fs::rename(temp, path).map_err(|e| Error::io("cannot name", path, e))?;
@@ -428,9 +434,8 @@ impl Ring {
         if state.drained_pos < state.retired || early {
             return false;
         }
-        let Some(generation) = state.generation.checked_add(1) else {
-            return false;
-        };
+        // Names that were never entered have generation 0.
+        let generation = state.generation.wrapping_add(1).max(1);
         state.half = 1 - state.half;
         state.generation = generation;
         state.used = 0;

@@ -12,14 +12,14 @@ use strongroom_audit::{
     Verify, first_key_path, parse_line, show, verify,
 };
 
-pub struct Home {
-    pub dir: tempfile::TempDir,
-    pub log: PathBuf,
-    pub key: PathBuf,
+pub(crate) struct Home {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) log: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("audit.jsonl");
         let key = dir.path().join("keys/audit.key");
@@ -28,7 +28,7 @@ impl Home {
     }
 
     /// A closed log with `count` reads between `open` and `close`.
-    pub fn with_reads(count: u64) -> Self {
+    pub(crate) fn with_reads(count: u64) -> Self {
         let home = Self::new();
         let log = home.open();
         reads(&log, "component:a", count);
@@ -36,17 +36,17 @@ impl Home {
         home
     }
 
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         let mut options = Options::new(&self.log, &self.key);
         options.journal = 1 << 20;
         options
     }
 
-    pub fn open(&self) -> Log {
+    pub(crate) fn open(&self) -> Log {
         Log::open(self.options()).unwrap()
     }
 
-    pub fn location(&self) -> Location {
+    pub(crate) fn location(&self) -> Location {
         Location {
             log: self.log.clone(),
             key: self.key.clone(),
@@ -54,11 +54,11 @@ impl Home {
         }
     }
 
-    pub fn verify(&self) -> Report {
+    pub(crate) fn verify(&self) -> Report {
         self.verify_with(true, None)
     }
 
-    pub fn verify_with(&self, first: bool, checkpoint: Option<Checkpoint>) -> Report {
+    pub(crate) fn verify_with(&self, first: bool, checkpoint: Option<Checkpoint>) -> Report {
         let first_key = first.then(|| first_key_path(&self.key));
         verify(&Verify {
             location: self.location(),
@@ -68,20 +68,20 @@ impl Home {
         .unwrap()
     }
 
-    pub fn assert_whole(&self) -> Report {
+    pub(crate) fn assert_whole(&self) -> Report {
         let report = self.verify();
         assert!(report.is_whole(), "{}", report.bad.unwrap());
         report
     }
 
-    pub fn shown(&self) -> Vec<Shown> {
+    pub(crate) fn shown(&self) -> Vec<Shown> {
         show(&self.location(), Filter::default())
             .unwrap()
             .map(Result::unwrap)
             .collect()
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         fs::read_to_string(&self.log)
             .unwrap()
             .lines()
@@ -89,7 +89,7 @@ impl Home {
             .collect()
     }
 
-    pub fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<Record> {
         self.lines()
             .iter()
             .map(|line| parse_line(line.as_bytes()).unwrap())
@@ -97,7 +97,7 @@ impl Home {
     }
 
     /// Rewrites the log in place: the same file, other lines.
-    pub fn write_lines(&self, lines: &[String]) {
+    pub(crate) fn write_lines(&self, lines: &[String]) {
         let before = fs::metadata(&self.log).unwrap().ino();
         fs::write(
             &self.log,
@@ -110,14 +110,14 @@ impl Home {
         assert_eq!(fs::metadata(&self.log).unwrap().ino(), before);
     }
 
-    pub fn journals(&self) -> Vec<PathBuf> {
+    pub(crate) fn journals(&self) -> Vec<PathBuf> {
         let folder = suffixed(&self.log, ".journals");
         fs::read_dir(folder)
             .map(|entries| entries.map(|e| e.unwrap().path()).collect())
             .unwrap_or_default()
     }
 
-    pub fn closed_files(&self) -> Vec<PathBuf> {
+    pub(crate) fn closed_files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> = fs::read_dir(self.dir.path())
             .unwrap()
             .map(|e| e.unwrap().path())
@@ -133,11 +133,11 @@ impl Home {
     }
 }
 
-pub fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
-pub fn reads(log: &Log, principal: &str, count: u64) {
+pub(crate) fn reads(log: &Log, principal: &str, count: u64) {
     let subject = log.subject(principal, Some("01J"), Some("sha256:00"));
     let target = log.target(&subject, Some("v"), Some("stripe/api-key"));
     let mut entry = Entry::outcome(&subject, Action::Read, Outcome::Allowed);
@@ -147,13 +147,15 @@ pub fn reads(log: &Log, principal: &str, count: u64) {
     }
 }
 
-pub fn read_once(log: &Log) -> Result<strongroom_audit::Call, strongroom_audit::AppendError> {
+pub(crate) fn read_once(
+    log: &Log,
+) -> Result<strongroom_audit::Call, strongroom_audit::AppendError> {
     let subject = log.subject("component:a", None, None);
     log.append(&Entry::outcome(&subject, Action::Read, Outcome::Allowed))
 }
 
 /// Asserts that something comes about within a time.
-pub fn within(time: Duration, what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn within(time: Duration, what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + time;
     while !done() {
         assert!(Instant::now() < end, "not within {time:?}: {what}");
