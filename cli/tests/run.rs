@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use guests::{allow_probe, guest, probe};
-use support::{Room, contains};
+use guests::{allow_probe, command, guest, probe, run};
+use support::{Answer, Room, contains};
 
 const CANARY: &str = "canary-7f31c0de";
 
@@ -35,7 +35,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
 #[test]
 fn a_component_gets_what_it_is_granted_and_nothing_else() {
     let room = room();
-    let answer = room.run(probe(&["get", "app/key"])).ok();
+    let answer = run(&room, probe(&["get", "app/key"])).ok();
     assert_eq!(answer.text(), format!("value {}\n", hex(CANARY)));
     for denied in [
         "other/key",
@@ -44,16 +44,16 @@ fn a_component_gets_what_it_is_granted_and_nothing_else() {
         "elsewhere:app/key",
     ] {
         assert_eq!(
-            room.run(probe(&["get", denied])).exits(1).text(),
+            run(&room, probe(&["get", denied])).exits(1).text(),
             "error: denied\n"
         );
     }
     assert_eq!(
-        room.run(probe(&["get", "app/none"])).exits(1).text(),
+        run(&room, probe(&["get", "app/none"])).exits(1).text(),
         "error: not-found\n"
     );
     assert_eq!(
-        room.run(probe(&["set", "app/key", "00"])).exits(1).text(),
+        run(&room, probe(&["set", "app/key", "00"])).exits(1).text(),
         "error: denied\n"
     );
 }
@@ -61,8 +61,8 @@ fn a_component_gets_what_it_is_granted_and_nothing_else() {
 #[test]
 fn every_call_is_on_record_with_the_bytes_that_made_it() {
     let room = room();
-    room.run(probe(&["get", "app/key"])).ok();
-    room.run(probe(&["get", "other/key"])).exits(1);
+    run(&room, probe(&["get", "app/key"])).ok();
+    run(&room, probe(&["get", "other/key"])).exits(1);
     let shown = room
         .run(["audit", "show", "--json", "--component", "probe"])
         .ok();
@@ -97,7 +97,7 @@ fn without_an_entry_it_says_what_to_add_and_that_works() {
     let advice = refused.stderr.split_once("add one:\n").unwrap().1;
     room.configure(advice);
     assert_eq!(
-        room.run(probe(&read)).ok().text(),
+        run(&room, probe(&read)).ok().text(),
         format!("value {}\n", hex("v"))
     );
     room.run(
@@ -115,14 +115,14 @@ fn several_entries_need_a_name() {
     let room = room();
     let wasm = guest("probe.wasm");
     room.configure(&format!("[component.second]\nwasm = {wasm:?}\n"));
-    room.run(probe(&["get", "app/key"]))
+    run(&room, probe(&["get", "app/key"]))
         .exits(2)
         .says("probe, second")
         .says("--name");
     let named = |name: &str| {
         let mut all = probe(&["get", "app/key"]);
         all.splice(1..1, ["--name".into(), name.into()]);
-        room.run(all)
+        run(&room, all)
     };
     named("probe").ok();
     assert_eq!(named("second").exits(1).text(), "error: denied\n");
@@ -132,7 +132,7 @@ fn several_entries_need_a_name() {
 fn a_digest_finds_the_entry_and_refuses_other_bytes() {
     let room = Room::new();
     room.set("app/key", "v");
-    let refused = room.run(probe(&["get", "app/key"])).exits(2);
+    let refused = run(&room, probe(&["get", "app/key"])).exits(2);
     let digest = refused
         .stderr
         .split_once("digest = \"")
@@ -145,7 +145,7 @@ fn a_digest_finds_the_entry_and_refuses_other_bytes() {
     room.configure(&format!(
         "[component.pinned]\ndigest = \"{digest}\"\n{grants}\n"
     ));
-    room.run(probe(&["get", "app/key"])).ok();
+    run(&room, probe(&["get", "app/key"])).ok();
     let other = format!("sha256:{}", "0".repeat(64));
     let wasm = guest("reader_only.wasm");
     room.configure(&format!(
@@ -174,12 +174,17 @@ fn a_digest_finds_the_entry_and_refuses_other_bytes() {
 #[test]
 fn a_program_has_no_variable_file_or_network_that_is_not_asked_for() {
     let room = room();
-    let bare = room
-        .command(probe(&["env", "x"]))
-        .env("LEAK", CANARY)
-        .output()
-        .unwrap();
-    assert_eq!(bare.stdout, b"arg env\narg x\n");
+    let with_variable = |args, value: &str| -> Answer {
+        command(&room, args)
+            .env("LEAK", value)
+            .output()
+            .unwrap()
+            .into()
+    };
+    assert_eq!(
+        with_variable(probe(&["env"]), CANARY).ok().text(),
+        "arg env\n"
+    );
     let mut asked = probe(&["env"]);
     asked.splice(
         1..1,
@@ -190,13 +195,13 @@ fn a_program_has_no_variable_file_or_network_that_is_not_asked_for() {
             "LEAK".into(),
         ],
     );
-    let asked = room.command(asked).env("LEAK", "yes").output().unwrap();
-    assert_eq!(asked.stdout, b"arg env\nenv A=b=c\nenv LEAK=yes\n");
+    let asked = with_variable(asked, "yes").ok();
+    assert_eq!(asked.text(), "arg env\nenv A=b=c\nenv LEAK=yes\n");
 
     fs::write(room.path("file"), "text").unwrap();
     for path in ["file", "/file", "/etc/hostname", "../work/file"] {
         assert!(
-            room.run(probe(&["file", path]))
+            run(&room, probe(&["file", path]))
                 .exits(1)
                 .text()
                 .starts_with("io-error"),
@@ -206,16 +211,16 @@ fn a_program_has_no_variable_file_or_network_that_is_not_asked_for() {
     let mut with_folder = probe(&["file", "/in/file"]);
     with_folder.splice(1..1, ["--dir".into(), ".::/in".into()]);
     assert_eq!(
-        room.run(with_folder.clone()).ok().text(),
+        run(&room, with_folder.clone()).ok().text(),
         format!("bytes {}\n", hex("text"))
     );
     *with_folder.last_mut().unwrap() = "/in/../strongroom.toml/../../secret".into();
-    room.run(with_folder).exits(1);
+    run(&room, with_folder).exits(1);
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     assert!(
-        room.run(probe(&["connect", &address]))
+        run(&room, probe(&["connect", &address]))
             .exits(1)
             .text()
             .starts_with("io-error")
@@ -225,9 +230,9 @@ fn a_program_has_no_variable_file_or_network_that_is_not_asked_for() {
 #[test]
 fn a_program_ends_with_its_own_code_and_a_trap_with_134() {
     let room = room();
-    room.run(probe(&["exit", "0"])).ok();
-    room.run(probe(&["exit", "1"])).exits(1);
-    room.run(probe(&["panic"])).exits(134).says("trapped");
+    run(&room, probe(&["exit", "0"])).ok();
+    run(&room, probe(&["exit", "1"])).exits(1);
+    run(&room, probe(&["panic"])).exits(134).says("trapped");
 }
 
 #[test]
@@ -237,7 +242,7 @@ fn deadlines_and_fuel_stop_a_loop() {
     let with = |option: &str, value: &str| {
         let mut all = probe(&["loop"]);
         all.splice(1..1, [option.into(), value.into()]);
-        room.run(all)
+        run(&room, all)
     };
     with("--timeout", "300ms").exits(134).says("--timeout");
     assert!(started.elapsed() < Duration::from_secs(20));
@@ -249,7 +254,7 @@ fn memory_is_bounded() {
     let room = room();
     let mut all = probe(&["grow"]);
     all.splice(1..1, ["--max-memory".into(), "64".into()]);
-    let answer = room.run(all).exits(134);
+    let answer = run(&room, all).exits(134);
     let grown = answer
         .text()
         .lines()
@@ -264,8 +269,7 @@ fn start(
     arguments: &[&str],
     first: &str,
 ) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = room
-        .command(probe(arguments))
+    let mut child = command(room, probe(arguments))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -323,7 +327,9 @@ fn signals_stop_a_guest_that_loops_and_one_that_waits() {
 #[test]
 fn a_guest_whose_output_nobody_reads_can_be_stopped() {
     let room = room();
-    let (mut child, lines) = start(&room, &["print-forever", "app/key"], "");
+    let value = format!("value {}", hex(CANARY));
+    let (mut child, lines) = start(&room, &["print-forever", "app/key"], &value);
+    // Until the pipe is full and the write hangs.
     std::thread::sleep(Duration::from_millis(500));
     signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(143));

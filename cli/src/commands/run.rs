@@ -1,5 +1,6 @@
 //! `strongroom run`: a command component with its grants.
 
+use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use crate::output;
 use crate::wasm::guest::Guest;
 use crate::wasm::stop::{Stop, Watch};
 use crate::wasm::{self, cache, engine, inspect};
+
+/// The calls of a trapped program that are shown: enough to see how it came there.
+const MAX_FRAMES: usize = 24;
 
 /// Run a component with the grants of its entry in the configuration
 #[derive(Debug, clap::Args)]
@@ -68,11 +72,10 @@ pub(crate) struct Args {
 /// Runs `run`; the exit code is the program's own.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let bytes = inspect::read(&args.component)?;
-    let digest = Digest::of(&bytes);
     // All that can be wrong with the arguments, before anything is opened.
     let wasi = wasi(&args)?;
     let broker = context.reloading_broker().await?;
-    let ended = start(&args, &broker, &bytes, digest, wasi).await;
+    let ended = start(&args, &broker, &bytes, wasi).await;
     if let Err(error) = broker.close().await {
         // The program has run: its exit code stands. What it got is in the journal.
         output::warning(&format!(
@@ -82,15 +85,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     ended
 }
 
-async fn start(
-    args: &Args,
-    broker: &Broker,
-    bytes: &[u8],
-    digest: Digest,
-    wasi: WasiCtx,
-) -> Result<u8, Failure> {
+async fn start(args: &Args, broker: &Broker, bytes: &[u8], wasi: WasiCtx) -> Result<u8, Failure> {
     let file = args.component.display();
-    let name = pick(&broker.config(), args, digest)?;
+    let name = pick(&broker.config(), args, bytes)?;
     let component = broker.component(name.as_str())?;
     let engine = engine::engine(args.fuel.is_some(), cache::open())
         .map_err(|error| Failure::failed(format!("cannot start the engine: {error}")))?;
@@ -128,8 +125,10 @@ async fn start(
 }
 
 /// The entry whose grants count.
-fn pick(config: &Config, args: &Args, digest: Digest) -> Result<Name, Failure> {
+fn pick(config: &Config, args: &Args, bytes: &[u8]) -> Result<Name, Failure> {
     let file = args.component.display();
+    // Megabytes take milliseconds, so they are hashed only where an entry asks for it.
+    let digest = LazyCell::new(|| Digest::of(bytes));
     let entry = match &args.name {
         Some(name) => config.components.get(name).ok_or_else(|| {
             Failure::usage(format!(
@@ -138,14 +137,15 @@ fn pick(config: &Config, args: &Args, digest: Digest) -> Result<Name, Failure> {
             ))
             .hint(format!(
                 "add an entry:\n{}",
-                suggestion(config, args, digest)
+                suggestion(config, args, *digest)
             ))
         })?,
         None => {
             let here = std::fs::canonicalize(&args.component).ok();
             let is_here = |wasm: &Path| here.is_some() && std::fs::canonicalize(wasm).ok() == here;
             let mut found = config.components.values().filter(|entry| {
-                entry.digest == Some(digest) || entry.wasm.as_deref().is_some_and(is_here)
+                entry.digest.is_some_and(|pinned| pinned == *digest)
+                    || entry.wasm.as_deref().is_some_and(is_here)
             });
             match (found.next(), found.next()) {
                 (Some(entry), None) => entry,
@@ -154,7 +154,7 @@ fn pick(config: &Config, args: &Args, digest: Digest) -> Result<Name, Failure> {
                     return Err(Failure::usage(format!(
                         "no entry of {configuration} is for {file}"
                     ))
-                    .hint(format!("add one:\n{}", suggestion(config, args, digest))));
+                    .hint(format!("add one:\n{}", suggestion(config, args, *digest))));
                 }
                 (Some(first), Some(second)) => {
                     let mut names = vec![first.name.as_str(), second.name.as_str()];
@@ -169,9 +169,9 @@ fn pick(config: &Config, args: &Args, digest: Digest) -> Result<Name, Failure> {
         }
     };
     match entry.digest {
-        Some(pinned) if pinned != digest => Err(Failure::usage(format!(
-            "{file} is not what [component.{}] allows: it has {digest}, the entry says {pinned}",
-            entry.name
+        Some(pinned) if pinned != *digest => Err(Failure::usage(format!(
+            "{file} is not what [component.{}] allows: it has {}, the entry says {pinned}",
+            entry.name, *digest
         ))
         .hint("if the change is meant, put the new digest into the entry")),
         _ => Ok(entry.name.clone()),
@@ -254,14 +254,9 @@ fn exit_code(ended: wasmtime::Result<Result<(), ()>>) -> u8 {
         false,
     );
     if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
-        for frame in trace.frames() {
-            let function = frame.func_name().unwrap_or("?");
-            let function = frame
-                .symbols()
-                .first()
-                .and_then(|s| s.name())
-                .unwrap_or(function);
-            output::note(&format!("  in {}", output::printable(function)));
+        // Names of functions come from the component.
+        for line in trace.to_string().lines().skip(1).take(MAX_FRAMES) {
+            output::note(&output::printable(line));
         }
     }
     wasm::TRAP

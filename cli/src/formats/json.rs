@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Document {
                 while let Some(name) = map.next_key::<String>()? {
                     let member: Member = map.next_value()?;
                     if !names.insert(name.clone()) {
-                        wrong.get_or_insert(format!("{name:?} stands there twice"));
+                        wrong.get_or_insert_with(|| format!("{name:?} stands there twice"));
                         continue;
                     }
                     match member {
@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Document {
                             variables.push(Variable { name, value });
                         }
                         Member::Wrong(what) => {
-                            wrong.get_or_insert(format!("{name:?} is {what}"));
+                            wrong.get_or_insert_with(|| format!("{name:?} is {what}"));
                         }
                     }
                 }

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::support::Room;
+use super::support::{Answer, Room};
 
 /// The path of a guest, which must have been built.
 #[track_caller]
-pub fn guest(name: &str) -> PathBuf {
+pub(crate) fn guest(name: &str) -> PathBuf {
     let folder = std::env::var_os("STRONGROOM_GUESTS").map_or_else(
         || {
             let target = Path::new(env!("CARGO_BIN_EXE_strongroom"))
@@ -28,7 +28,7 @@ pub fn guest(name: &str) -> PathBuf {
 }
 
 /// Adds an entry for the probe that may do `actions` on everything under `app/`.
-pub fn allow_probe(room: &Room, actions: &str) {
+pub(crate) fn allow_probe(room: &Room, actions: &str) {
     let wasm = guest("probe.wasm");
     room.configure(&format!(
         "[component.probe]\nwasm = {wasm:?}\ngrants = [{{ vault = \"local\", secrets = [\"app/**\"], actions = {actions} }}]\n"
@@ -36,7 +36,7 @@ pub fn allow_probe(room: &Room, actions: &str) {
 }
 
 /// `run probe.wasm` with these arguments of its own.
-pub fn probe<'a>(arguments: &[&'a str]) -> Vec<std::ffi::OsString> {
+pub(crate) fn probe<'a>(arguments: &[&'a str]) -> Vec<std::ffi::OsString> {
     let mut all = vec![
         "run".into(),
         guest("probe.wasm").into_os_string(),
@@ -44,4 +44,25 @@ pub fn probe<'a>(arguments: &[&'a str]) -> Vec<std::ffi::OsString> {
     ];
     all.extend(arguments.iter().map(|argument| argument.into()));
     all
+}
+
+/// Runs a guest; compiled code is kept between tests, since a debug build takes seconds for it.
+pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(
+    room: &Room,
+    args: impl IntoIterator<Item = S>,
+) -> Answer {
+    command(room, args).output().unwrap().into()
+}
+
+/// The command of [`run`].
+pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(
+    room: &Room,
+    args: impl IntoIterator<Item = S>,
+) -> std::process::Command {
+    let mut command = room.command(args);
+    command.env(
+        "XDG_CACHE_HOME",
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
+    );
+    command
 }

@@ -3,12 +3,12 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use strongroom::audit::{Action, Filter, Outcome};
+use strongroom::audit::{Action, Filter, Outcome, Record};
 
 /// Which records are shown: those that meet every option given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// A reference, path or pattern: `stripe/api-key`, `app-secrets:stripe/*`, `db/**`
+    /// A path or pattern, with or without a vault: `stripe/api-key`, `app-secrets:stripe/*`, `prod:`
     #[arg(long, value_name = "REF")]
     secret: Option<String>,
 
@@ -38,16 +38,41 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn filter(self) -> Filter {
-        Filter {
-            secret: self.secret,
+    pub(crate) fn chosen(self) -> Chosen {
+        let (vault, secret) = match self.secret {
+            None => (None, None),
+            Some(text) => match text.split_once(':') {
+                Some((vault, "")) => (Some(vault.to_owned()), None),
+                Some((vault, path)) => (Some(vault.to_owned()), Some(path.to_owned())),
+                None => (None, Some(text)),
+            },
+        };
+        let filter = Filter {
+            secret,
             component: self.component,
             principal: self.principal,
             outcome: self.outcome,
             action: self.action,
             since: self.since.map(Timestamp::as_microsecond),
             until: self.until.map(Timestamp::as_microsecond),
-        }
+        };
+        Chosen { filter, vault }
+    }
+}
+
+/// What the log itself can filter, and the vault, which it cannot.
+pub(crate) struct Chosen {
+    filter: Filter,
+    vault: Option<String>,
+}
+
+impl Chosen {
+    /// Splits off what the log filters by; the rest answers whether a record is shown.
+    pub(crate) fn split(self) -> (Filter, impl Fn(&Record) -> bool) {
+        let Self { filter, vault } = self;
+        (filter, move |record| {
+            vault.is_none() || record.vault == vault
+        })
     }
 }
 
@@ -87,8 +112,10 @@ mod tests {
 
     #[test]
     fn all_spellings_of_a_time_are_taken() {
-        let now = Timestamp::now();
-        let days = |text: &str| now.duration_since(instant(text).unwrap()).as_secs() / 86_400;
+        let days = |text: &str| {
+            let then = instant(text).unwrap();
+            Timestamp::now().duration_since(then).as_secs() / 86_400
+        };
         assert_eq!(days("30d"), 30);
         assert_eq!(days("2w"), 14);
         assert_eq!(days("48h"), 2);

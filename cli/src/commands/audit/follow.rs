@@ -22,11 +22,12 @@ pub(crate) struct Args {
 /// Runs `audit follow`.
 pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let location = super::location(&super::settings(context)?);
-    let mut follow =
-        audit::follow(&location, args.options.filter()).map_err(|e| super::failure(&e))?;
+    let (filter, wanted) = args.options.chosen().split();
+    let mut follow = audit::follow(&location, filter).map_err(|e| super::failure(&e))?;
     loop {
-        if let Some(shown) = follow.poll(WAIT).map_err(|e| super::failure(&e))? {
-            line::print(&shown, context)?;
+        match follow.poll(WAIT).map_err(|e| super::failure(&e))? {
+            Some(shown) if wanted(&shown.record) => line::print(&shown, context)?,
+            _ => {}
         }
     }
 }

@@ -50,6 +50,7 @@ fn human(record: &Record) -> String {
     more.extend(record.via.as_deref().map(output::printable));
     more.extend(cache);
     more.extend(record.detail.as_deref().map(output::printable));
+    more.retain(|part| !part.is_empty());
     if !more.is_empty() {
         let _ = write!(text, "  [{}]", more.join("; "));
     }

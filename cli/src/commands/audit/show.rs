@@ -21,9 +21,13 @@ pub(crate) struct Args {
 /// Runs `audit show`.
 pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let location = super::location(&super::settings(context)?);
-    let records = audit::show(&location, args.options.filter()).map_err(|e| super::failure(&e))?;
+    let (filter, wanted) = args.options.chosen().split();
+    let records = audit::show(&location, filter).map_err(|e| super::failure(&e))?;
     for shown in records {
-        line::print(&shown.map_err(|e| super::failure(&e))?, context)?;
+        let shown = shown.map_err(|e| super::failure(&e))?;
+        if wanted(&shown.record) {
+            line::print(&shown, context)?;
+        }
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ impl Setting {
                 "the new key source cannot be written as a setting",
             ));
         }
-        let folder = file.parent().unwrap_or(Path::new("."));
+        let folder = file.parent().unwrap_or_else(|| Path::new("."));
         let draft = write(&text, &file, folder).map_err(|e| cannot(&file, &e))?;
         Ok(Self { draft, file, line })
     }
