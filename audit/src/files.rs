@@ -246,8 +246,23 @@ fn user_name(uid: u32) -> String {
 
 /// The boot that this machine is in: page caches do not outlive it.
 pub(crate) fn boot_id() -> String {
+    #[cfg(test)]
+    if let Some(boot) = TEST_BOOT.with_borrow(Clone::clone) {
+        return boot;
+    }
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Another boot, for tests of what a power cut leaves.
+    pub(crate) static TEST_BOOT: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+}
+
+/// The boot as one word, to tell whether a journal is of this one.
+pub(crate) fn boot_word(boot: &str) -> u64 {
+    siphasher::sip::SipHasher13::new_with_keys(0, 0).hash(boot.as_bytes())
 }
 
 /// Whether an open file and a path still are the same file.

@@ -82,6 +82,8 @@ mod keys;
 mod line;
 mod log;
 mod options;
+#[cfg(test)]
+mod powercut_tests;
 mod read;
 mod record;
 mod recover;

@@ -11,8 +11,8 @@ use crate::files;
 use crate::journal::format::{Formatter, Next};
 use crate::journal::image::{self, Image};
 use crate::journal::layout::{
-    At, INTENTS, Layout, W_BATCH_FILE, W_BATCH_OFFSET, W_DRAINED_CALL, W_DRAINED_POS, Words,
-    read_slot,
+    At, INTENTS, Layout, W_BATCH_FILE, W_BATCH_OFFSET, W_BOOT, W_DRAINED_CALL, W_DRAINED_POS,
+    Words, read_slot,
 };
 use crate::keys::SlotKey;
 use crate::line::{self, Parts, RawLine, TimeText};
@@ -113,6 +113,8 @@ struct Recovery<'a> {
     /// Intents: where their lines stand, or the lines themselves.
     intents: BTreeMap<u64, Option<Record>>,
     ended: BTreeSet<u64>,
+    /// Calls that a power cut took from both the log and the journal.
+    lost: Option<(u64, u64)>,
 }
 
 impl<'a> Recovery<'a> {
@@ -130,6 +132,7 @@ impl<'a> Recovery<'a> {
             known: 0,
             intents: BTreeMap::new(),
             ended: BTreeSet::new(),
+            lost: None,
         })
     }
 
@@ -154,9 +157,16 @@ impl<'a> Recovery<'a> {
             self.write_unknown(call, intent, record.as_ref());
         }
         call += 1;
-        let damage = if damaged { " damaged" } else { "" };
+        let lost = self.lost.map_or_else(String::new, |(from, to)| {
+            format!(" lost-from={from} lost-to={to}")
+        });
+        let damage = if damaged || self.lost.is_some() {
+            " damaged"
+        } else {
+            ""
+        };
         let detail = format!(
-            "writer={} last-call={last_call} unknown={unknown} by={}{damage}",
+            "writer={} last-call={last_call} unknown={unknown} by={}{lost}{damage}",
             self.found.writer, self.recoverer
         );
         self.write_recovered(call, &detail);
@@ -176,9 +186,20 @@ impl<'a> Recovery<'a> {
     /// Takes the ring's records; gives the last call and whether something after it is damaged.
     /// `None` if the header makes no sense.
     fn take_ring(&mut self, layout: &Layout) -> Result<Option<(u64, bool)>, Error> {
-        let drained = self.image.load(W_DRAINED_CALL);
+        let mut drained = self.image.load(W_DRAINED_CALL);
         let mut pos = self.image.load(W_DRAINED_POS);
         self.known = self.written_since(drained)?;
+        if self.image.load(W_BOOT) != files::boot_word(&files::boot_id()) {
+            // After a power cut the log may have less than the journal remembers giving it.
+            self.known = self.last_in_log()?;
+            let missing = self.known + 1;
+            if missing <= drained {
+                match find_record(&self.image, layout, &self.key, missing) {
+                    Some(at) => (drained, pos) = (self.known, at),
+                    None => self.lost = Some((missing, drained)),
+                }
+            }
+        }
         self.load_intents(layout)?;
         let mut formatter = Formatter::new(&self.found.writer, self.key, *layout);
         let mut call = drained;
@@ -306,7 +327,6 @@ impl<'a> Recovery<'a> {
                 None
             })?;
         }
-        self.ended.clear();
         Ok(last)
     }
 
@@ -427,6 +447,18 @@ impl<'a> Recovery<'a> {
         line::write_signed(&mut self.out, &parts, &prev);
         self.chain.push(&mut self.out, start, false, None);
     }
+}
+
+/// Where in the ring a record stands whole.
+fn find_record(image: &Image, layout: &Layout, key: &SlotKey, call: u64) -> Option<u64> {
+    let mut more = Vec::new();
+    (0..layout.slots).find(|pos| {
+        image.load(layout.slot(*pos)) == call
+            && matches!(
+                read_slot(image, layout, key, *pos, call, &mut more),
+                At::Record(_)
+            )
+    })
 }
 
 /// Whether records stand in the ring after one that is missing.

@@ -149,6 +149,8 @@ struct Run<'a> {
     writers: HashMap<String, Writer>,
     /// Records up to here were lost, on record.
     gap: u64,
+    /// Calls that are missing within a writer, and where that shows.
+    gaps: Vec<(String, u64, u64, Bad)>,
 }
 
 struct Writer {
@@ -202,6 +204,7 @@ impl<'a> Run<'a> {
             removed: Vec::new(),
             writers: HashMap::new(),
             gap: 0,
+            gaps: Vec::new(),
         }
     }
 
@@ -224,6 +227,10 @@ impl<'a> Run<'a> {
             } else {
                 Err((self.seq + 1, "is torn".to_owned()))
             };
+            if let Some((.., gap)) = self.gaps.last_mut().filter(|(.., gap)| gap.line == 0) {
+                gap.file = lines.path().to_owned();
+                gap.line = lines.number;
+            }
             if let Err((seq, what)) = found {
                 // A break in the chain alone accuses the line before.
                 let number = if seq == self.seq {
@@ -365,11 +372,24 @@ impl<'a> Run<'a> {
             return bad(format!("comes after the end of its writer {name}"));
         }
         let lost = writer.seq <= self.gap && call > writer.call;
+        if call <= writer.call && !lost {
+            return bad(format!("is call {call} of writer {name} once more"));
+        }
         if call != writer.call + 1 && !lost {
-            return bad(format!(
+            // Unless its recovery says that a power cut took them.
+            let what = format!(
                 "is call {call} of writer {name}, but call {} is missing",
                 writer.call + 1
-            ));
+            );
+            let file = self.log.clone();
+            let gap = Bad {
+                file,
+                line: 0,
+                seq: raw.seq,
+                what,
+            };
+            self.gaps
+                .push((name.to_owned(), writer.call + 1, call - 1, gap));
         }
         if time < writer.time {
             self.report.notes.push(format!(
@@ -412,6 +432,14 @@ impl<'a> Run<'a> {
         if is_checkpoint(raw) {
             self.key = self.key.as_ref().map(MacKey::next);
         }
+        if raw.action == Action::Recovered {
+            let number = |key| word(detail, key).and_then(|text| text.parse::<u64>().ok());
+            let (from, to) = (number("lost-from"), number("lost-to"));
+            let name = split_call(raw.call).map(|(name, _)| name);
+            self.gaps.retain(|(writer, first, last, _)| {
+                !(name == Some(writer) && from == Some(*first) && to == Some(*last))
+            });
+        }
         match raw.action {
             Action::Removed => {
                 let last = word(detail, "last-seq").and_then(|seq| seq.parse().ok());
@@ -445,7 +473,9 @@ impl<'a> Run<'a> {
         };
         let boot = files::boot_id();
         let furthest = self.claims.iter().max_by_key(|(_, claim)| claim.seq);
-        let bad = if let Some(what) = &self.broken_claim {
+        let bad = if let Some((.., gap)) = self.gaps.first() {
+            Some(gap.clone())
+        } else if let Some(what) = &self.broken_claim {
             end(self.seq, what.clone())
         } else if current.is_none() {
             end(self.seq + 1, "the log is missing".to_owned())

@@ -133,7 +133,10 @@ fn every_acknowledged_record_survives_sigkill() {
     let home = Home::new();
     let mut acknowledged = Vec::new();
     let mut random = 12345u64;
-    for round in 0..60 {
+    for round in 0.. {
+        if round >= 60 && acknowledged.len() > 1000 {
+            break;
+        }
         let mut child = spawn(&home, "until-killed");
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -160,7 +163,6 @@ fn every_acknowledged_record_survives_sigkill() {
     assert!(home.journals().is_empty());
     let known: std::collections::HashSet<String> =
         all_records(&home).into_iter().map(|r| r.call).collect();
-    assert!(acknowledged.len() > 1000, "{}", acknowledged.len());
     // The last line may be torn: the child died while it wrote it.
     for call in acknowledged
         .iter()
@@ -474,7 +476,11 @@ fn many_who_wait_share_one_sync() {
 fn killed_in_a_crowd_nothing_is_lost_or_doubled() {
     let home = Home::new();
     let mut acknowledged = Vec::new();
-    for round in 0..6 {
+    for round in 0.. {
+        // On a busy machine it takes more rounds until all have written much.
+        if round >= 6 && acknowledged.len() > 100 && !home.closed_files().is_empty() {
+            break;
+        }
         let mut children: Vec<Child> = (0..3).map(|_| spawn(&home, "until-killed")).collect();
         std::thread::sleep(Duration::from_millis(60 + 15 * round));
         for child in &mut children {
@@ -490,8 +496,7 @@ fn killed_in_a_crowd_nothing_is_lost_or_doubled() {
         }
     }
     home.open().close().unwrap();
-    let report = home.assert_whole();
-    assert!(report.files > 1);
+    home.assert_whole();
     let records = all_records(&home);
     let known: std::collections::HashSet<&str> = records.iter().map(|r| r.call.as_str()).collect();
     assert_eq!(known.len(), records.len(), "no record stands twice");
@@ -500,7 +505,6 @@ fn killed_in_a_crowd_nothing_is_lost_or_doubled() {
             .iter()
             .all(|call| known.contains(call.as_str()))
     );
-    assert!(acknowledged.len() > 100);
 }
 
 fn a_disk_that_hangs_stops_releases_and_nobody_waits_for_ever() {

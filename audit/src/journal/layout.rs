@@ -10,6 +10,8 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"SRAUDJ01");
 pub(crate) const W_MAGIC: usize = 0;
 pub(crate) const W_SLOTS: usize = 1;
 pub(crate) const W_HALF: usize = 2;
+/// The boot that the journal was made in.
+pub(crate) const W_BOOT: usize = 3;
 pub(crate) const W_SUM: usize = 8;
 /// The last call that stands in the log, and the ring position after it.
 pub(crate) const W_DRAINED_CALL: usize = 16;

@@ -13,8 +13,8 @@ use rustix::fs::FallocateFlags;
 use super::layout::{
     CONT_BYTES, FLAG_ACCEPT, FLAG_COUNTER, FLAG_ROTATE, FLAG_VERSION, HALF_BIT, INLINE,
     INTENT_WORDS, INTENTS, Layout, MAGIC, NAME_HEAD, SLOT_WORDS, Slot, VIA_WORDS, VIAS,
-    W_BATCH_FILE, W_BATCH_OFFSET, W_DRAINED_CALL, W_DRAINED_POS, W_GEN, W_HALF, W_MAGIC, W_SLOTS,
-    W_SUM, slot_sum,
+    W_BATCH_FILE, W_BATCH_OFFSET, W_BOOT, W_DRAINED_CALL, W_DRAINED_POS, W_GEN, W_HALF, W_MAGIC,
+    W_SLOTS, W_SUM, slot_sum,
 };
 use super::map::Map;
 use super::names::{Cell, name_sum, name_words};
@@ -187,6 +187,7 @@ impl Ring {
         let map = Map::new(file).map_err(|e| Error::io("cannot map", temp, e))?;
         map.store(W_SLOTS, layout.slots);
         map.store(W_HALF, layout.half_words as u64);
+        map.store(W_BOOT, files::boot_word(&files::boot_id()));
         map.store(W_GEN, u64::from(generation));
         map.store(W_SUM, layout.sum(writer, key));
         map.publish(W_MAGIC, MAGIC);
