@@ -26,6 +26,11 @@ Begin:
   strongroom get stripe/api-key
   strongroom run billing.wasm                  with the grants of its entry in strongroom.toml
 
+Environment:
+  STRONGROOM_CONFIG   the configuration file, where `--config` names none
+  STRONGROOM_LOG      what is logged on standard error: off, error (default), warn, info, debug, trace
+  NO_COLOR            no colours
+
 Exit codes:
   0 done   1 failed   2 wrong usage, reference, key or configuration   3 denied
   4 not found   5 a backend or the audit log is unavailable, or a quota is used up   6 conflict"
@@ -211,7 +216,7 @@ mod tests {
             may_be_a_value(&error, words.iter().map(OsString::from))
         };
         assert!(refused(&["strongroom", "set", "a", "--hunter2-canary"]));
-        assert!(refused(&["strongroom", "set", "a", "-hunter2"]));
+        assert!(refused(&["strongroom", "set", "a", "-zunter2"]));
         assert!(refused(&["strongroom", "set", "a", "--value", "hunter2"]));
         assert!(refused(&["strongroom", "set", "a", "hunter2"]));
         assert!(refused(&["strongroom", "set", "a", "--", "--trim"]));

@@ -29,10 +29,8 @@ impl Context {
     ///
     /// None of them has one: wrong usage.
     pub(crate) fn find(&self) -> Result<Found, Failure> {
-        config::locate(&Places::from_process(self.config.clone())).map_err(|none| {
-            Failure::usage(none.to_string())
-                .hint("`strongroom init` makes one here, `--config F` names another")
-        })
+        config::locate(&Places::from_process(self.config.clone()))
+            .map_err(|none| Failure::usage(none.to_string()))
     }
 
     /// Reads the configuration without opening anything: for commands that need no broker.

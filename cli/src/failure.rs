@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     Unavailable = 5,
     /// The current version is another than the expected one.
     Conflict = 6,
+    /// The user broke it off: 128 + SIGINT, as a shell reports it, without a message.
+    Interrupted = 130,
     /// Whoever read our output has gone: 128 + SIGPIPE, as a shell reports it, without a message.
     Pipe = 141,
 }
@@ -38,6 +40,7 @@ impl Exit {
             Self::NotFound => "not-found",
             Self::Unavailable => "unavailable",
             Self::Conflict => "conflict",
+            Self::Interrupted => "interrupted",
             Self::Pipe => "pipe",
         }
     }
@@ -123,7 +126,11 @@ impl From<CallError> for Failure {
         let (exit, hint) = match &error.code {
             ErrorCode::Denied => (
                 Exit::Denied,
-                Some("`strongroom check COMPONENT ACTION REF` says which grant is missing".into()),
+                Some(
+                    "an operator is denied only what the configuration has no vault for: look at \
+                     the id before the colon"
+                        .into(),
+                ),
             ),
             ErrorCode::NotFound => (
                 Exit::NotFound,

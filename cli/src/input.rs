@@ -48,30 +48,6 @@ pub(crate) fn file(path: &Path) -> Result<SecretValue, Failure> {
     read(&file, &name)
 }
 
-/// Asks for a value twice on the terminal, without echo.
-///
-/// # Errors
-///
-/// The two differ, are empty, or there is no terminal.
-pub(crate) fn prompt(what: &str) -> Result<SecretValue, Failure> {
-    let first = ask(&format!("{what}: "))?;
-    if first.is_empty() {
-        return Err(Failure::usage("no value was given")
-            .hint("for an empty value: strongroom set REF < /dev/null"));
-    }
-    let second = ask(&format!("{what}, again: "))?;
-    if first != second {
-        return Err(Failure::usage("the two values differ").hint("nothing was changed; try again"));
-    }
-    Ok(first)
-}
-
-fn ask(prompt: &str) -> Result<SecretValue, Failure> {
-    let text = rpassword::prompt_password(prompt)
-        .map_err(|e| Failure::usage(format!("cannot ask on the terminal: {e}")))?;
-    Ok(SecretValue::new(text.into_bytes()))
-}
-
 fn read(stream: &impl AsFd, name: &str) -> Result<SecretValue, Failure> {
     let mut value = WipedBuffer::with_capacity(FIRST);
     loop {
@@ -125,6 +101,31 @@ impl WipedBuffer {
     /// The bytes as a value; the buffer is wiped.
     pub(crate) fn into_value(self) -> SecretValue {
         SecretValue::copy_of(self.as_slice())
+    }
+
+    /// Takes the last character away, or the last byte where it is none.
+    pub(crate) fn erase_character(&mut self) {
+        let is_inner = |byte: &u8| byte & 0xc0 == 0x80;
+        let inner = self
+            .as_slice()
+            .iter()
+            .rev()
+            .take_while(|b| is_inner(b))
+            .count();
+        self.truncate(self.length.saturating_sub(inner.min(3) + 1));
+    }
+
+    /// Takes everything away.
+    pub(crate) fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.bytes
+            .iter_mut()
+            .skip(length)
+            .for_each(Zeroize::zeroize);
+        self.length = self.length.min(length);
     }
 
     /// Free room, at least a byte unless `limit` bytes are there already.

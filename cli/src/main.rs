@@ -10,6 +10,7 @@ mod formats;
 mod input;
 mod output;
 mod process;
+mod prompt;
 mod support;
 mod transfer;
 mod wasm;
@@ -18,5 +19,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     process::harden();
-    cli::main()
+    // A panic has said where it came from; its own exit code is none of ours.
+    std::panic::catch_unwind(cli::main).unwrap_or(ExitCode::FAILURE)
 }

@@ -69,6 +69,20 @@ pub(crate) fn bytes(mut bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes a value as it is. Where a person looks at it and it does not end its line, the line is
+/// ended on standard error: standard output has the value's bytes and no others.
+///
+/// # Errors
+///
+/// As [`text`].
+pub(crate) fn value(value: &[u8]) -> Result<(), Failure> {
+    bytes(value)?;
+    if io::stdout().is_terminal() && io::stderr().is_terminal() && !value.ends_with(b"\n") {
+        note("");
+    }
+    Ok(())
+}
+
 /// Says something beside the answer, on standard error.
 pub(crate) fn note(text: &str) {
     // Nowhere to say that this failed.

@@ -1,4 +1,5 @@
 //! `strongroom init`.
+#![allow(clippy::unwrap_used, reason = "a test ends where its helper fails")]
 
 mod support;
 

@@ -1,4 +1,11 @@
 //! On a terminal: the prompt without echo, and colours. The process: no core dumps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where its helper fails"
+)]
 
 mod support;
 
@@ -122,6 +129,46 @@ fn two_values_that_differ_change_nothing() {
     assert!(
         shown.contains("differ") && !shown.contains("canary"),
         "{shown}"
+    );
+    room.run(["get", "a"]).exits(4);
+}
+
+#[test]
+fn what_is_typed_ahead_does_not_show_either() {
+    let room = Room::new();
+    let mut terminal = Terminal::start(&room, &["set", "a"]);
+    terminal.wait_for("not shown): ");
+    terminal.type_in("canary-93\ncanary-93\n");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(!shown.contains("canary"), "{shown}");
+    assert_eq!(room.get("a"), b"canary-93");
+}
+
+#[test]
+fn a_value_is_shown_alone_on_its_line() {
+    let room = Room::new();
+    room.set("a", "shown");
+    let (code, shown) = Terminal::start(&room, &["get", "a"]).end();
+    assert_eq!((code, shown.as_str()), (0, "shown\r\n"));
+}
+
+#[test]
+fn control_c_changes_nothing_and_gives_the_terminal_back() {
+    let room = Room::new();
+    let mut terminal = Terminal::start(&room, &["set", "a"]);
+    terminal.wait_for("not shown): ");
+    terminal.type_in("canary-94\x03");
+    let keyboard = terminal.keyboard.try_clone().unwrap();
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 130, "{shown}");
+    assert!(
+        !shown.contains("canary") && !shown.contains("error"),
+        "{shown}"
+    );
+    let modes = rustix::termios::tcgetattr(&keyboard).unwrap().local_modes;
+    assert!(
+        modes.contains(rustix::termios::LocalModes::ECHO | rustix::termios::LocalModes::ICANON)
     );
     room.run(["get", "a"]).exits(4);
 }

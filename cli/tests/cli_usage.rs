@@ -1,4 +1,5 @@
 //! Wrong usage, missing and wrong configurations, exit codes, help, completions and manual pages.
+#![allow(clippy::unwrap_used, reason = "a test ends where its helper fails")]
 
 mod support;
 
@@ -39,6 +40,7 @@ fn help_shows_examples_and_exit_codes() {
         "exec",
         "completions",
         "$STRONGROOM_CONFIG",
+        "STRONGROOM_LOG",
     ] {
         assert!(help.text().contains(part), "{part}");
     }
@@ -79,7 +81,6 @@ fn without_a_configuration_the_way_to_one_is_told() {
         .says("strongroom init")
         .says("--config");
     assert!(answer.stderr.starts_with("error: "), "{}", answer.stderr);
-    assert!(answer.stderr.contains("\nhint: "), "{}", answer.stderr);
     room.run(["get", "a", "--config", "elsewhere.toml"])
         .exits(2)
         .says("elsewhere.toml");
@@ -89,7 +90,12 @@ fn without_a_configuration_the_way_to_one_is_told() {
         (&document["error"]["code"], &document["error"]["exit"]),
         (&"usage".into(), &2.into())
     );
-    assert!(document["error"]["hint"].as_str().unwrap().contains("init"));
+    assert!(
+        document["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("init")
+    );
 }
 
 #[test]
@@ -249,6 +255,27 @@ fn a_reader_that_leaves_early_is_no_error_message() {
     drop(child.stdout.take());
     let answer = support::Answer::from(child.wait_with_output().unwrap()).exits(141);
     assert_eq!(answer.stderr, "");
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_an_error() {
+    let room = Room::new();
+    room.set("a", "v");
+    for args in [
+        &["get", "a"][..],
+        &["get", "a", "--json"],
+        &["list"],
+        &["versions", "a"],
+    ] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = room.command(args).stdout(full).output().unwrap();
+        support::Answer::from(output)
+            .exits(1)
+            .says("cannot write the output");
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ async fn read(session: &Session, args: &Args, json: bool) -> Result<(), Failure>
         None => secret.value.expose(),
     };
     if !json {
-        return output::bytes(value);
+        return output::value(value);
     }
     let mut fields = Map::new();
     fields.insert("reference".into(), json!(secret.reference.to_string()));

@@ -146,53 +146,51 @@ impl Plan {
         )
     }
 
+    /// Where a result is, as one would type it.
+    fn at(&self, name: &str) -> String {
+        if self.folder == Path::new(".") {
+            return name.to_owned();
+        }
+        self.folder.join(name).display().to_string()
+    }
+
     fn report(&self) -> String {
-        let at = |name: &str| self.folder.join(name).display().to_string();
-        let mut lines = vec![
-            "made:".to_owned(),
-            format!(
-                "  {}  the configuration: grants are written here",
-                at(CONFIG)
+        let vault = format!("the vault '{}', empty", self.vault);
+        let mut made = vec![
+            (
+                CONFIG.to_owned(),
+                "the configuration: grants are written here",
             ),
-            format!("  {}  the vault '{}', empty", at(&self.store()), self.vault),
+            (self.store(), &vault),
         ];
         if self.passphrase_file.is_none() {
-            lines.push(format!(
-                "  {}  its key: back it up, apart from the vault",
-                at(&self.key())
-            ));
+            made.push((self.key(), "its key: back it up, apart from the vault"));
         }
+        let first_key = format!("{AUDIT_KEY}.first");
+        made.push((AUDIT_LOG.to_owned(), "the audit log"));
+        made.push((AUDIT_KEY.to_owned(), "its key, replaced as the log grows"));
+        made.push((first_key.clone(), "its first key: move it off this machine"));
+        let width = made
+            .iter()
+            .map(|(name, _)| self.at(name).len())
+            .max()
+            .unwrap_or_default();
+        let mut lines: Vec<String> = made
+            .iter()
+            .map(|(name, what)| format!("{:width$}  {what}", self.at(name)))
+            .collect();
         lines.push(format!(
-            "  {}  the audit log and {}, its key",
-            at(AUDIT_LOG),
-            at(AUDIT_KEY)
+            "\nWith {} kept elsewhere, `strongroom audit verify` proves\n\
+             that no record was changed, even after someone took this machine over.\n\nNext:",
+            self.at(&first_key)
         ));
-        lines.push(format!(
-            "  {}.first  the audit log's first key",
-            at(AUDIT_KEY)
-        ));
-        lines.push(String::new());
-        lines.push(format!(
-            "Move {}.first off this machine: with it,",
-            at(AUDIT_KEY)
-        ));
-        lines.push(
-            "`strongroom audit verify` proves elsewhere that no record was changed, and who".into(),
-        );
-        lines.push("takes this machine over must not have it.".into());
-        lines.push(String::new());
-        lines.push("next:".into());
         if self.folder != Path::new(".") {
-            lines.push(format!(
-                "  export STRONGROOM_CONFIG={}",
-                shell_word(&at(CONFIG))
-            ));
+            let config = shell_word(&self.at(CONFIG));
+            lines.push(format!("  export STRONGROOM_CONFIG={config}"));
         }
-        lines.push("  strongroom set stripe/api-key        # asks for the value".into());
+        lines.push("  strongroom set stripe/api-key    # asks for the value".into());
         lines.push("  strongroom get stripe/api-key".into());
-        lines.push(
-            "  strongroom run app.wasm              # once it has an entry and grants".into(),
-        );
+        lines.push("  strongroom run app.wasm          # once it has an entry and grants".into());
         lines.join("\n") + "\n"
     }
 

@@ -9,7 +9,7 @@ use strongroom_backend::{Metadata, PutOptions, SecretValue};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::support::time;
-use crate::{input, output};
+use crate::{input, output, prompt};
 
 /// Write a value: from standard input, a file or a prompt
 ///
@@ -96,13 +96,16 @@ async fn write(
 fn read(args: &Args) -> Result<SecretValue, Failure> {
     match &args.file {
         Some(path) => input::file(path),
-        None if input::is_interactive() => input::prompt("Value (not shown)"),
+        None if input::is_interactive() => prompt::twice("Value (not shown)"),
         None => input::standard(),
     }
 }
 
 /// Drops one newline at the end where that was asked for, and warns of one otherwise.
 fn finish(value: SecretValue, trim: bool) -> SecretValue {
+    if value.is_empty() {
+        output::warning("the value is empty");
+    }
     let Some(shorter) = value.expose().strip_suffix(b"\n") else {
         return value;
     };

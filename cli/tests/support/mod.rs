@@ -5,6 +5,7 @@
     missing_docs,
     reason = "each test program has this as a module of its own, and uses a part"
 )]
+#![allow(clippy::unwrap_used, reason = "a test ends where its helper fails")]
 
 use std::ffi::OsStr;
 use std::fs;
