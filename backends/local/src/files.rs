@@ -44,6 +44,13 @@ impl Paths {
         })
     }
 
+    /// Device and inode of the store's file.
+    pub(crate) fn identity(&self) -> Result<(u64, u64)> {
+        let stat = rustix::fs::stat(&self.store)
+            .map_err(|error| Fault::io("cannot find", &self.store)(error.into()))?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
     /// Checks the store and what SQLite and we put beside it.
     pub(crate) fn check(&self) -> Result<()> {
         check_file(&self.store, OTHERS_WRITE)?;

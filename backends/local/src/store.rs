@@ -19,7 +19,7 @@ use crate::schema;
 use crate::source::{self, Material, SourceKey};
 
 /// The most reading connections that are kept; each has a page cache and three open files.
-const MAX_READERS: usize = 8;
+const MAX_READERS: usize = 4;
 
 /// An open store. All methods block; those that write may wait for other writers.
 pub(crate) struct Store {
@@ -29,6 +29,8 @@ pub(crate) struct Store {
     pub(crate) changes: Arc<ChangeTable>,
     pub(crate) index: Mutex<NameIndex>,
     pub(crate) writer: Mutex<Writer>,
+    /// Device and inode of the file that was opened.
+    file: (u64, u64),
     source: Mutex<Source>,
     keks: RwLock<SharedKeks>,
     readers: Mutex<Vec<Connection>>,
@@ -121,6 +123,7 @@ impl Store {
         }
         let paths = Paths::new(&base.join(&config.path))?;
         paths.check()?;
+        let file = paths.identity()?;
         let connection = schema::open_writer(&paths.store)?;
         schema::check(&connection)?;
         let bytes = schema::header(&connection)?;
@@ -131,6 +134,7 @@ impl Store {
         let keks = Keks::open(&header, &key)?;
         let store = Self {
             keep: config.keep_versions,
+            file,
             changes: ChangeTable::open(&paths.changes)
                 .map_err(Fault::io("cannot open", &paths.changes))?,
             index: Mutex::default(),
@@ -180,6 +184,7 @@ impl Store {
 
     /// Runs `read` on a connection of its own.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        self.refuse_replaced()?;
         let pooled = lock(&self.readers).pop();
         let connection = match pooled {
             Some(connection) => connection,
@@ -192,6 +197,17 @@ impl Store {
             readers.push(connection);
         }
         answer
+    }
+
+    /// Refuses to go on with a file that another one took the name of: a restored backup must not
+    /// wait for a restart, nor may values that it lacks be served until then.
+    pub(crate) fn refuse_replaced(&self) -> Result<()> {
+        if self.paths.identity()? == self.file {
+            return Ok(());
+        }
+        Err(Fault::Busy(
+            "the store's file was replaced while it was open: open it again",
+        ))
     }
 
     pub(crate) fn keks(&self) -> SharedKeks {

@@ -32,6 +32,8 @@ pub(crate) struct Writing<'w> {
     pub(crate) header: StoreHeader,
     pub(crate) sum: Sum,
     pub(crate) keks: SharedKeks,
+    /// Whether an earlier change left destroyed bytes behind, even if they are wiped by now.
+    unfinished: bool,
     /// What the change log will say.
     listing: Listing,
 }
@@ -56,8 +58,9 @@ impl Store {
         let mut writer = lock(&self.writer);
         let Writer { connection, lock } = &mut *writer;
         let _held = lock.hold()?;
+        self.refuse_replaced()?;
         self.changes.mend();
-        let (transaction, header) = {
+        let (transaction, header, unfinished) = {
             let transaction =
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             let mut header = self.header(&transaction)?;
@@ -69,9 +72,9 @@ impl Store {
                     Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
                 header = self.header(&transaction)?;
                 header.scrub = done == Checkpoint::Held;
-                (transaction, header)
+                (transaction, header, true)
             } else {
-                (transaction, header)
+                (transaction, header, false)
             }
         };
         let mut writing = Writing {
@@ -80,6 +83,7 @@ impl Store {
             transaction: &transaction,
             roots: &self.roots,
             header,
+            unfinished,
             listing: Listing::Same,
         };
         let answer = change(&mut writing)?;
@@ -174,7 +178,7 @@ impl Store {
         let written = self.write(Some(&cell), DESTROY_WAIT, |writing| {
             let (mut record, row) = writing.load(&name)?.ok_or_else(Error::not_found)?;
             let again =
-                writing.header.scrub
+                writing.unfinished
                     && record.history.versions().iter().any(|info| {
                         info.version == version && info.state == VersionState::Destroyed
                     });
@@ -182,8 +186,8 @@ impl Store {
                 record.history.destroy(version, now())?;
                 writing.remove_version(&name, version)?;
                 writing.save(&name, &mut record, row)?;
+                writing.header.scrub = true;
             }
-            writing.header.scrub = true;
             Ok(version)
         })?;
         match written.scrubbed {

@@ -1,4 +1,11 @@
 //! What a store does, on real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use strongroom_backend::{
     Backend, ErrorKind, Metadata, PutOptions, SecretPath, SecretValue, Which,
