@@ -41,7 +41,7 @@
 //! | `audit.jsonl.lock` | the lock that carries the chain from process to process; never removed |
 //! | `audit.jsonl.journals/` | one journal for each living writer, and for dead ones until the next open |
 //! | the key file | the MAC key of the present epoch, and a fixed key for head and journals |
-//! | the key file`.first` | the first MAC key, with which [`verify`] starts: move it off the machine |
+//! | the key file`.first` | the first MAC key, with which [`verify`](fn@verify) starts: move it off the machine |
 //!
 //! Each line has `prev`, the SHA-256 of the line before, and `mac`, an HMAC-SHA-256 over its bytes
 //! before `,"mac"`. After each `checkpoint` record the MAC key becomes `HKDF(key)` and the old one is
@@ -58,7 +58,7 @@
 //!   makes a new log; [`Log::resume`] does, and leaves the gap on record. A failed sync is not
 //!   repeated but written again.
 //! - No principal can fill the journal, or its names, for the others. All waits have a deadline.
-//! - [`verify`] names the first record that was changed, removed, swapped, doubled or inserted, a cut
+//! - [`verify`](fn@verify) names the first record that was changed, removed, swapped, doubled or inserted, a cut
 //!   tail, a lost journal, and a gap in a writer's calls.
 //!
 //! # What it cannot do alone
