@@ -51,6 +51,13 @@ impl Paths {
         Ok((stat.st_dev, stat.st_ino))
     }
 
+    /// The length of the write-ahead log in bytes.
+    pub(crate) fn log_length(&self) -> u64 {
+        beside(&self.store, "-wal")
+            .symlink_metadata()
+            .map_or(0, |log| log.len())
+    }
+
     /// Checks the store and what SQLite and we put beside it.
     pub(crate) fn check(&self) -> Result<()> {
         check_file(&self.store, OTHERS_WRITE)?;

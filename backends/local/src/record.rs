@@ -4,7 +4,7 @@
 //! needs.
 
 use serde::{Deserialize, Serialize};
-use strongroom_backend::{Description, History, SecretPath, Which};
+use strongroom_backend::{Description, Error, ErrorKind, History, SecretPath, Which};
 use zeroize::Zeroizing;
 
 use crate::error::{Fault, Result};
@@ -79,9 +79,11 @@ impl Record {
         let mut plaintext = Zeroizing::new(postcard::to_allocvec(&head).map_err(broken)?);
         let history = Zeroizing::new(postcard::to_allocvec(&self.history).map_err(broken)?);
         if plaintext.len() + history.len() > MAX_RECORD {
-            return Err(Fault::Limit(
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
                 "the metadata and versions of the secret take more than 256 KiB",
-            ));
+            )
+            .into());
         }
         plaintext.extend_from_slice(&history);
         roots

@@ -32,7 +32,7 @@ pub(crate) struct Writing<'w> {
     pub(crate) header: StoreHeader,
     pub(crate) sum: Sum,
     pub(crate) keks: SharedKeks,
-    /// Whether an earlier change left destroyed bytes behind, even if they are wiped by now.
+    /// Whether an earlier change left destroyed bytes behind, even if this one wiped them.
     unfinished: bool,
     /// What the change log will say.
     listing: Listing,
@@ -65,14 +65,15 @@ impl Store {
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             let mut header = self.header(&transaction)?;
             if header.scrub {
-                // Someone destroyed something and could not wipe it, or did not live to say so.
+                // Someone destroyed something. An empty log says that it was wiped as well.
+                let unfinished = self.paths.log_length() > 0;
                 drop(transaction);
                 let done = schema::checkpoint(connection, Duration::ZERO)?;
                 let transaction =
                     Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
                 header = self.header(&transaction)?;
                 header.scrub = done == Checkpoint::Held;
-                (transaction, header, true)
+                (transaction, header, unfinished)
             } else {
                 (transaction, header, false)
             }

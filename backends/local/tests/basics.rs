@@ -207,3 +207,25 @@ async fn nothing_is_overwritten() {
     assert_eq!(std::fs::read(dir.path().join("keys/app.key")).unwrap(), key);
     assert!(LocalBackend::open(&config(), dir.path()).is_ok());
 }
+
+#[tokio::test]
+async fn metadata_has_a_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalBackend::create(&config(), dir.path()).unwrap();
+    let describe = |length| PutOptions {
+        metadata: Metadata {
+            description: Some("d".repeat(length)),
+            ..Metadata::default()
+        },
+        ..PutOptions::default()
+    };
+    let put = async |length| {
+        let done = store.put(&path("a"), &value("1"), &describe(length)).await;
+        done.map(|change| change.version)
+            .map_err(|error| error.kind())
+    };
+    assert_eq!(put(200 * 1024).await, Ok(1));
+    assert_eq!(put(256 * 1024).await, Err(ErrorKind::InvalidArgument));
+    assert_eq!(read(&store, "a", Which::Current).await.unwrap(), "1");
+    store.check().await.unwrap();
+}

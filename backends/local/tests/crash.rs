@@ -227,6 +227,17 @@ fn a_rotation_can_die_at_each_step() {
         }
     }
     assert!(finished);
+    // The same, at moments that nobody chose.
+    for round in 0..10 {
+        std::fs::write(dir.path().join("stop"), u64::MAX.to_string()).unwrap();
+        let mut child = spawn("child_rotates", dir.path());
+        std::thread::sleep(Duration::from_millis(20 + 17 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait(store.check()).unwrap();
+        assert_eq!(read(&store, "s/7", Which::Current).unwrap(), expected[7]);
+    }
+    store.rotate_keys(|_, _| ()).unwrap();
     let lines = wait(open(dir.path()).check()).unwrap();
     assert_eq!(
         lines.iter().filter(|line| line.starts_with("key ")).count(),
