@@ -1,4 +1,9 @@
 //! `strongroom audit`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where its helper fails"
+)]
 
 mod support;
 

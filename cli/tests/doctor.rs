@@ -1,4 +1,9 @@
 //! `strongroom doctor` and `strongroom trust`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where its helper fails"
+)]
 
 mod support;
 
@@ -105,4 +110,32 @@ fn a_clock_behind_its_own_files_is_told() {
 fn a_configuration_that_sends_nothing_needs_no_trust() {
     let room = Room::new();
     assert!(room.run(["trust"]).ok().text().contains("needs no trust"));
+}
+
+#[test]
+fn a_configuration_that_draws_secrets_elsewhere_is_trusted_as_it_stands() {
+    let room = Room::new();
+    room.set("a", "v");
+    let far = |address: &str| {
+        format!("[vault.far]\nbackend = \"memory\"\nendpoint = \"http://{address}\"\n")
+    };
+    room.configure(&far("127.0.0.1:9"));
+    room.run(["get", "a"]).exits(2).says("strongroom trust");
+    let answer = room.run(["doctor"]).exits(1);
+    assert!(
+        answer.text().contains("FAILED  configuration"),
+        "{}",
+        answer.text()
+    );
+    let told = room.run(["trust"]).ok();
+    assert!(told.text().contains("endpoint"), "{}", told.text());
+    assert_eq!(room.get("a"), b"v");
+    // Any change needs accepting anew.
+    let file = room.path("strongroom.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("127.0.0.1:9", "127.0.0.1:10")).unwrap();
+    room.run(["get", "a"]).exits(2).says("strongroom trust");
+    // Who names the file has decided already.
+    let named = room.run(["get", "a", "--config", "strongroom.toml"]).ok();
+    assert_eq!(named.stdout, b"v");
 }

@@ -1,4 +1,9 @@
 //! `strongroom run`: real guests in the real command.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where its helper fails"
+)]
 
 #[path = "support/guests.rs"]
 mod guests;

@@ -72,7 +72,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
                     .map_err(Failure::from),
             );
         }
-        Err(failure) => checks.bad("audit log", failure),
+        Err(failure) if failure.exit == Exit::Unavailable => checks.bad("audit log", failure),
+        Err(failure) => checks.bad("configuration", failure),
     }
     checks.finish(context)
 }

@@ -1,5 +1,6 @@
 //! The components that `cargo xtask guests` builds.
 #![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a test ends where its helper fails")]
 
 use std::path::{Path, PathBuf};
 

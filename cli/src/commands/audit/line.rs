@@ -57,3 +57,37 @@ fn human(record: &Record) -> String {
     text.truncate(text.trim_end().len());
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom::audit::parse_line;
+
+    use super::*;
+
+    fn record(secret: &str, detail: &str) -> Record {
+        let hash = "0".repeat(64);
+        let line = format!(
+            r#"{{"v":1,"seq":1,"time":"2026-11-22T12:00:00.000123Z","call":"w.1","of":null,"principal":"component:billing","instance":null,"digest":null,"via":"strongroom:vault/vault.get","action":"read","vault":"app","secret":"{secret}","version":3,"phase":"outcome","outcome":"allowed","grant":"component.billing.grants[0]","policy":7,"cache":"hit","detail":{detail},"prev":"{hash}","mac":"{hash}"}}"#
+        );
+        parse_line(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_aligned_line() {
+        assert_eq!(
+            human(&record("stripe/key", "null")),
+            "2026-11-22T12:00:00.000123Z  allowed    read       component:billing         \
+             app:stripe/key v3  [component.billing.grants[0]; strongroom:vault/vault.get; cache hit]"
+        );
+    }
+
+    #[test]
+    fn what_others_chose_cannot_drive_the_terminal() {
+        let line = human(&record("a\\u001b[2Jb", r#""x\n2026 forged\u202e""#));
+        assert!(!line.contains(['\x1b', '\n', '\u{202e}']), "{line:?}");
+        assert!(
+            line.contains("a\\u{1b}[2Jb") && line.contains("x\\u{a}2026 forged"),
+            "{line}"
+        );
+    }
+}
