@@ -1,8 +1,9 @@
 //! The store: its files, its keys and its connections.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 use strongroom_backend::{ChangeCell, ChangeTable, SecretValue, StoreMark};
@@ -21,6 +22,9 @@ use crate::source::{self, Material, SourceKey};
 /// The most reading connections that are kept; each has a page cache and three open files.
 const MAX_READERS: usize = 4;
 
+/// For how many milliseconds reads trust that the file's name is still its own.
+const LOOK_AGAIN: u64 = 10;
+
 /// An open store. All methods block; those that write may wait for other writers.
 pub(crate) struct Store {
     pub(crate) paths: Paths,
@@ -31,6 +35,9 @@ pub(crate) struct Store {
     pub(crate) writer: Mutex<Writer>,
     /// Device and inode of the file that was opened.
     file: (u64, u64),
+    opened: Instant,
+    /// When the name was last seen to be of that file, in milliseconds after `opened`.
+    seen: AtomicU64,
     source: Mutex<Source>,
     keks: RwLock<SharedKeks>,
     readers: Mutex<Vec<Connection>>,
@@ -135,6 +142,8 @@ impl Store {
         let store = Self {
             keep: config.keep_versions,
             file,
+            opened: Instant::now(),
+            seen: AtomicU64::new(0),
             changes: ChangeTable::open(&paths.changes)
                 .map_err(Fault::io("cannot open", &paths.changes))?,
             index: Mutex::default(),
@@ -175,6 +184,7 @@ impl Store {
     }
 
     pub(crate) fn mark(&self) -> Result<StoreMark> {
+        self.refuse_replaced()?;
         let header = self.read(|connection| self.header(connection))?;
         Ok(StoreMark {
             store: hex::encode(header.store),
@@ -184,7 +194,7 @@ impl Store {
 
     /// Runs `read` on a connection of its own.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
-        self.refuse_replaced()?;
+        self.refuse_replaced_lately()?;
         let pooled = lock(&self.readers).pop();
         let connection = match pooled {
             Some(connection) => connection,
@@ -208,6 +218,16 @@ impl Store {
         Err(Fault::Busy(
             "the store's file was replaced while it was open: open it again",
         ))
+    }
+
+    /// As [`Self::refuse_replaced`], once in [`LOOK_AGAIN`]: a look costs a fifth of a read.
+    fn refuse_replaced_lately(&self) -> Result<()> {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if now.saturating_sub(self.seen.load(Ordering::Relaxed)) >= LOOK_AGAIN {
+            self.refuse_replaced()?;
+            self.seen.store(now, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub(crate) fn keks(&self) -> SharedKeks {

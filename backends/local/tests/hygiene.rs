@@ -216,12 +216,14 @@ fn a_file_that_took_the_stores_name_is_not_ignored() {
     let kept = dir.path().join("kept");
     std::fs::rename(&file, &kept).unwrap();
     std::fs::copy(other.path().join("app.vault"), &file).unwrap();
+    assert_eq!(store.mark().err().unwrap().kind(), ErrorKind::Unavailable);
+    // Reads look again every few milliseconds.
+    std::thread::sleep(std::time::Duration::from_millis(20));
     assert_eq!(
         read(&store, "a", Which::Current),
         Err(ErrorKind::Unavailable)
     );
     assert_eq!(names(&store), Err(ErrorKind::Unavailable));
-    assert_eq!(store.mark().err().unwrap().kind(), ErrorKind::Unavailable);
     let put_error = wait(store.put(&path("a"), &value("two"), &PutOptions::default()));
     assert_eq!(put_error.err().unwrap().kind(), ErrorKind::Unavailable);
     std::fs::rename(&kept, &file).unwrap();
