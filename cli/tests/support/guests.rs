@@ -37,7 +37,7 @@ pub(crate) fn allow_probe(room: &Room, actions: &str) {
 }
 
 /// `run probe.wasm` with these arguments of its own.
-pub(crate) fn probe<'a>(arguments: &[&'a str]) -> Vec<std::ffi::OsString> {
+pub(crate) fn probe(arguments: &[&str]) -> Vec<std::ffi::OsString> {
     let mut all = vec![
         "run".into(),
         guest("probe.wasm").into_os_string(),
