@@ -3,6 +3,8 @@
 
 use std::io::Write;
 use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tracing::level_filters::LevelFilter;
@@ -28,6 +30,10 @@ pub(crate) fn harden() {
     };
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // Over a file size limit a write should fail, as on a full disk, and the audit log say so; the
+    // signal's own way is to kill the process. A program that `exec` starts gets the default back.
+    let ignored = Arc::new(AtomicBool::new(false));
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored);
     panic::set_hook(Box::new(|info| {
         // The payload is left out: it is the one part that could quote a value.
         let place = info

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use strongroom::audit::{self, Checkpoint, Report, Verify};
+use strongroom::audit::{self, Checkpoint, Report, Verify, first_key_path};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -19,7 +19,8 @@ Examples:
   strongroom audit verify
   strongroom audit verify --key /mnt/safe/audit.key.first --checkpoint @checkpoints.jsonl
 
-Without --key the chain is proven from the key in force, as far back as it reaches. A checkpoint
+Without --key it takes the first key that still lies beside the log's key; where that was moved off
+the machine, the chain is proven from the key in force, as far back as it reaches. A checkpoint
 that was kept on another machine also shows a log that was cut off or written anew as a whole.")]
 pub(crate) struct Args {
     /// A line of `audit checkpoint`, or @FILE (its last line)
@@ -35,9 +36,10 @@ pub(crate) struct Args {
 pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let location = super::location(&super::settings(context)?);
     let checkpoint = args.checkpoint.as_deref().map(checkpoint).transpose()?;
+    let beside = Some(first_key_path(&location.key)).filter(|first| first.exists());
     let verify = Verify {
         location,
-        first_key: args.key,
+        first_key: args.key.or(beside),
         checkpoint,
     };
     let report = audit::verify(&verify).map_err(|e| super::failure(&e))?;
