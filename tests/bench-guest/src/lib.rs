@@ -14,15 +14,21 @@ mod bindings {
     export!(Bench with_types_in self);
 }
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use strongroom_test_guests::Latencies;
 
 use crate::bindings::bench::bare::bare;
+use crate::bindings::strongroom::vault::handle::Secret;
 use crate::bindings::strongroom::vault::{types::Error, vault};
 use crate::bindings::{FloodReport, Guest};
 
 struct Bench;
+
+thread_local! {
+    static HELD: RefCell<Vec<Secret>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Guest for Bench {
     fn run_get(reference: String, n: u32) -> u64 {
@@ -31,6 +37,21 @@ impl Guest for Bench {
 
     fn run_bare(reference: String, n: u32) -> u64 {
         checksum(n, || bare::get(&reference))
+    }
+
+    fn run_count(reference: String, n: u32) -> u64 {
+        (0..n).fold(0, |errors, _| {
+            errors + u64::from(vault::get(&reference).is_err())
+        })
+    }
+
+    fn run_distinct(prefix: String, first: u32, step: u32, size: u32, n: u32) -> u64 {
+        let mut at = u64::from(first);
+        checksum(n, || {
+            let reference = format!("{prefix}{at}");
+            at = (at + u64::from(step)) % u64::from(size);
+            vault::get(&reference)
+        })
     }
 
     fn run_flood(reference: String, seconds: u32) -> FloodReport {
@@ -54,10 +75,22 @@ impl Guest for Bench {
             max_ns: latencies.max_ns(),
         }
     }
+
+    fn hold(reference: String) -> u64 {
+        match Secret::open(&reference) {
+            Ok(secret) => {
+                let version = secret.version();
+                HELD.with_borrow_mut(|held| held.push(secret));
+                version
+            }
+            #[expect(clippy::panic, reason = "nothing would be held")]
+            Err(error) => panic!("the handle did not open: {error}"),
+        }
+    }
 }
 
 /// A number that only calls which answered can yield.
-fn checksum(n: u32, get: impl Fn() -> Result<Vec<u8>, Error>) -> u64 {
+fn checksum(n: u32, mut get: impl FnMut() -> Result<Vec<u8>, Error>) -> u64 {
     let mut sum = 0_u64;
     for _ in 0..n {
         match get() {
