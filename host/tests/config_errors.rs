@@ -9,8 +9,9 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use strongroom::config::{Backends, Config, KeySource, Quotas};
+use strongroom::config::{Backends, Config, Quotas};
 use strongroom_backend::VaultId;
+use strongroom_backend_local::KeySource;
 
 const BASE: &str = "[vault.app]\nbackend = 'local'\npath = 'app.vault'\n";
 
@@ -369,15 +370,15 @@ fn settings_of_a_backend_are_strict_and_say_where() {
         ),
         (
             "path = 'x'\nkey = {}",
-            "4:7: [vault.b]: a key has exactly one source: file, passphrase-file, env or keyring",
+            "4:7: [vault.b]: a key has exactly one of `file`, `passphrase-file`, `env` and `keyring`",
         ),
         (
             "path = 'x'\nkey = { env = 'K', file = 'f' }",
-            "4:7: [vault.b]: a key has exactly one source: file, passphrase-file, env or keyring",
+            "4:7: [vault.b]: a key has exactly one of `file`, `passphrase-file`, `env` and `keyring`",
         ),
         (
             "path = 'x'\nkey = { env = 'K', allow-links = true }",
-            "4:7: [vault.b]: 'allow-links' goes with 'file' or 'passphrase-file'",
+            "4:7: [vault.b]: `allow-links` belongs to `file` and `passphrase-file`",
         ),
         (
             "path = 'x'\nkey = { fil = 'K' }",

@@ -41,7 +41,14 @@ const STEPS: [Step; 13] = [
     ("clippy-guests", clippy_guests),
     ("docs", docs),
     ("deny", || {
-        cargo(["deny", "--workspace", "check", "bans", "licenses", "sources"])
+        cargo([
+            "deny",
+            "--workspace",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ])
     }),
     ("package", package),
     ("dependencies", absence::dependencies),
@@ -157,7 +164,16 @@ fn fuzz() -> Result<()> {
     let targets = process::output(&mut fuzz_command(["list"]))?;
     let mut none = true;
     for target in targets.split_whitespace() {
-        process::run(&mut fuzz_command(["run", target, "--", FUZZ_RUNS]))?;
+        let fuzz = workspace::root().join("fuzz");
+        // The first folder is where new inputs go; the seeds stay as they are.
+        let (corpus, seeds) = (
+            fuzz.join("corpus").join(target),
+            fuzz.join("seeds").join(target),
+        );
+        std::fs::create_dir_all(&corpus)?;
+        let mut run = fuzz_command(["run", target]);
+        run.args([&corpus, &seeds]).args(["--", FUZZ_RUNS]);
+        process::run(&mut run)?;
         none = false;
     }
     if none {

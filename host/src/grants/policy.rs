@@ -59,7 +59,10 @@ struct Asked<'a> {
 
 impl Policy {
     /// Starts a policy that knows these vaults and grants nothing.
-    pub(crate) fn builder(generation: u64, vaults: impl IntoIterator<Item = VaultId>) -> PolicyBuilder {
+    pub(crate) fn builder(
+        generation: u64,
+        vaults: impl IntoIterator<Item = VaultId>,
+    ) -> PolicyBuilder {
         PolicyBuilder {
             roles: HashMap::new(),
             policy: Self {
