@@ -128,7 +128,7 @@ impl Demo {
         self.answers(&["check", "payments", "read", "db/main"])?;
 
         heading("The audit trail: every call above, none of the values");
-        self.run(&["audit", "show"])?;
+        self.run(&["audit", "show", "--vault", "app-secrets"])?;
         self.run(&["audit", "verify"])
     }
 
