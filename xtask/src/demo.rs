@@ -87,7 +87,7 @@ struct Demo {
 impl Demo {
     fn set_up(&self, guests: &Path) -> Result<()> {
         heading("A project with one encrypted vault");
-        self.run(&["init", "--vault", "app-secrets"])?;
+        self.run(&["init", "--secret", "app-secrets:"])?;
         for (reference, value) in SECRETS {
             self.set(reference, value)?;
         }
@@ -128,7 +128,7 @@ impl Demo {
         self.answers(&["check", "payments", "read", "db/main"])?;
 
         heading("The audit trail: every call above, none of the values");
-        self.run(&["audit", "show", "--vault", "app-secrets"])?;
+        self.run(&["audit", "show", "--secret", "app-secrets:"])?;
         self.run(&["audit", "verify"])
     }
 
