@@ -1,6 +1,6 @@
 //! Conformance trials that every Strongroom store passes, and stores that break on command.
 //!
-//! [`trials`] turns a [`Target`] into named trials, collected by what the store's capabilities
+//! [`trials()`] turns a [`Target`] into named trials, collected by what the store's capabilities
 //! say: an ability that is announced is tried, and one that is not must answer `Unsupported`. A
 //! store that is not configured is reported *ignored*, never passed.
 //!

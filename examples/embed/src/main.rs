@@ -46,19 +46,27 @@ struct Host {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl VaultView for Host {
     fn vault(&mut self) -> VaultCtxView<'_> {
-        VaultCtxView { ctx: &mut self.vault, table: &mut self.table }
+        VaultCtxView {
+            ctx: &mut self.vault,
+            table: &mut self.table,
+        }
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let wasm = std::env::args().nth(1).ok_or("give the path of a component")?;
+    let wasm = std::env::args()
+        .nth(1)
+        .ok_or("give the path of a component")?;
     let bytes = std::fs::read(&wasm)?;
 
     let project = tempfile::tempdir()?;
@@ -78,7 +86,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     broker.close().await?;
     println!("-- the audit log");
-    print!("{}", std::fs::read_to_string(project.path().join("audit.jsonl"))?);
+    print!(
+        "{}",
+        std::fs::read_to_string(project.path().join("audit.jsonl"))?
+    );
     Ok(())
 }
 
@@ -90,14 +101,21 @@ async fn set_up(folder: &Path) -> Result<Broker, Box<dyn Error>> {
 
     let broker = Broker::builder().config_file(config).build().await?;
     let value = SecretValue::new(b"sk_test_an_example_and_no_real_key".to_vec());
-    broker.operator()?.set("stripe/api-key", value, PutOptions::default()).await?;
+    broker
+        .operator()?
+        .set("stripe/api-key", value, PutOptions::default())
+        .await?;
     Ok(broker)
 }
 
 /// Runs a `wasi:cli` command in a store of its own; answers whether it succeeded.
 async fn run(linker: &Linker<Host>, loaded: &Loaded) -> Result<&'static str, Box<dyn Error>> {
     let wasi = WasiCtx::builder().inherit_stdout().inherit_stderr().build();
-    let host = Host { wasi, vault: loaded.instance(), table: ResourceTable::new() };
+    let host = Host {
+        wasi,
+        vault: loaded.instance(),
+        table: ResourceTable::new(),
+    };
     let mut store = Store::new(linker.engine(), host);
     let command = Command::instantiate_async(&mut store, loaded.component(), linker).await?;
     match command.wasi_cli_run().call_run(&mut store).await? {
