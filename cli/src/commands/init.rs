@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags};
 use serde_json::json;
 use strongroom::audit;
-use strongroom::backend::VaultId;
+use strongroom::backend::{ErrorKind, VaultId};
 use strongroom::config::Config;
 use strongroom_backend_local as local;
 
@@ -252,8 +252,13 @@ fn fill(plan: &Plan, staging: &Path) -> Result<(), Failure> {
     audit::Log::init(&staging.join(AUDIT_LOG), &staging.join(AUDIT_KEY))
         .map_err(|e| Failure::failed(format!("cannot make the audit log: {}", chain(&e))))?;
     let settings = local::Config::new(plan.store(), plan.key_source());
-    let store = local::LocalBackend::create(&settings, staging)
-        .map_err(|e| Failure::usage(format!("cannot make the vault: {}", chain(&e))))?;
+    let store = local::LocalBackend::create(&settings, staging).map_err(|e| {
+        let message = format!("cannot make the vault: {}", chain(&e));
+        match e.kind() {
+            ErrorKind::Unavailable => Failure::unavailable(message),
+            _ => Failure::usage(message),
+        }
+    })?;
     // Closed before it is moved: its write-ahead log goes with it.
     drop(store);
     let config = staging.join(CONFIG);
