@@ -1,6 +1,5 @@
 //! Changing secrets: intent on disk, then the backend, then the outcome.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use strongroom_audit::{Call, Counter, Entry, Outcome, Target, Text};
@@ -10,9 +9,10 @@ use strongroom_backend::{
 };
 
 use super::error::{CallError, ErrorCode};
-use super::session::{Session, audit_action};
-use super::vaults::{DEADLINE, Opened};
-use super::{InForce, deadline};
+use super::scope::Pending;
+use super::session::{Session, audit_action, now_us};
+use super::vaults::Opened;
+use super::{InForce, deadline, within};
 use crate::grants::{Action, Granted};
 
 /// Limits of metadata, as HashiCorp Vault's KV v2 has them for its custom metadata; a description
@@ -166,6 +166,11 @@ impl Session {
         operation: Operation,
     ) -> Result<u64, CallError> {
         self.charge(Some(&self.scope.changes))?;
+        if let Operation::Put { value, .. } = &operation
+            && let Err(wait) = self.scope.bytes.take(value.len() as u64, now_us())
+        {
+            return Err(self.over_quota(wait));
+        }
         let force = self.shared.force.load_full();
         let reference = match self.parse_in(&force, text) {
             Ok(reference) => reference,
@@ -178,10 +183,10 @@ impl Session {
         };
         let grant = self.shared.log.grant(granted.label());
         let on = (Some(&target), Some(&grant));
-        let Some(_pending) = self.scope.pending() else {
+        let Some(pending) = self.scope.pending() else {
             return Err(self.over_quota(1));
         };
-        let opened = match self.open(&force, reference.vault()).await {
+        let opened = match self.open(&force, reference.vault(), deadline()).await {
             Ok(opened) => opened,
             Err(error) => return Err(self.refuse(&force, action, on, error).await),
         };
@@ -196,33 +201,18 @@ impl Session {
             ..Entry::intent(&self.subject, audit_action(action))
         };
         let intent = self.append(&intent).await?;
-        let after = Started {
+        // From here, with no await between, the change belongs to the broker: dropping the caller
+        // drops only the waiter.
+        let started = Started {
             session: self.clone(),
             force,
             action,
             intent,
             target,
             grant,
+            _pending: pending,
         };
-        let durable = self
-            .shared
-            .log
-            .wait_durable(intent)
-            .await
-            .map_err(CallError::from);
-        let now = self.shared.force.load_full();
-        let again = durable.and_then(|()| {
-            let stands = granted.stands(now.generation, super::session::now_us() / 1000);
-            if stands || self.decide(&now, &[action], &reference).is_ok() {
-                return Ok(());
-            }
-            Err(CallError::denied())
-        });
-        if let Err(error) = again {
-            return after.end(None, Err(error)).await;
-        }
-        // From here the change belongs to the broker: dropping the caller drops only the waiter.
-        let task = tokio::spawn(after.run(opened, granted, reference, operation));
+        let task = tokio::spawn(started.run(opened, granted, reference, operation));
         task.await.unwrap_or_else(|_| {
             Err(CallError::new(ErrorCode::Failed(
                 "the change broke off".to_owned(),
@@ -239,6 +229,7 @@ struct Started {
     intent: Call,
     target: Target,
     grant: Text,
+    _pending: Pending,
 }
 
 impl Started {
@@ -249,15 +240,27 @@ impl Started {
         reference: Reference,
         operation: Operation,
     ) -> Result<u64, CallError> {
-        let result = operation
-            .run(&granted, &reference, opened.backend.as_ref())
-            .await;
-        self.end(Some(&opened), result).await
+        let result = self.act(&opened, &granted, &reference, operation).await;
+        self.end(&opened, result).await
+    }
+
+    async fn act(
+        &self,
+        opened: &Opened,
+        granted: &Granted,
+        reference: &Reference,
+        operation: Operation,
+    ) -> Result<Change, CallError> {
+        self.session.shared.log.wait_durable(self.intent).await?;
+        let (_, again) = self.session.decide_again(granted, reference);
+        let granted = again?;
+        let change = operation.run(&granted, reference, opened.backend.as_ref());
+        within(deadline(), change).await
     }
 
     async fn end(
         self,
-        opened: Option<&Opened>,
+        opened: &Opened,
         result: Result<Change, CallError>,
     ) -> Result<u64, CallError> {
         let (outcome, version, counter) = match &result {
@@ -266,8 +269,7 @@ impl Started {
             Err(error) if error.is_deadline() => (Outcome::Unknown, None, None),
             Err(error) => (error.outcome(), None, None),
         };
-        let store = opened.and_then(|opened| opened.store.as_deref());
-        let counter = store.zip(counter);
+        let counter = opened.store.as_deref().zip(counter);
         let counter = counter.map(|(store, value)| Counter {
             store,
             value,
@@ -336,32 +338,32 @@ impl Operation {
         granted: &Granted,
         reference: &Reference,
         backend: &dyn Backend,
-    ) -> Result<Change, CallError> {
+    ) -> strongroom_backend::Result<Change> {
         debug_assert!(granted.covers(granted.action(), reference));
         let path = reference.path();
         match self {
-            Self::Put { value, options } => within(backend.put(path, &value, &options)).await,
+            Self::Put { value, options } => backend.put(path, &value, &options).await,
             Self::SetMetadata(metadata) => {
                 let versioning = backend.require_versioning("metadata")?;
-                within(versioning.set_metadata(path, &metadata)).await
+                versioning.set_metadata(path, &metadata).await
             }
-            Self::Delete(version) => within(backend.delete(path, version)).await,
+            Self::Delete(version) => backend.delete(path, version).await,
             Self::Undelete(version) => {
                 let versioning = backend.require_versioning("undelete")?;
-                within(versioning.undelete(path, version)).await
+                versioning.undelete(path, version).await
             }
             Self::Destroy(version) => {
                 let versioning = backend.require_versioning("destroy")?;
-                within(versioning.destroy(path, version)).await
+                versioning.destroy(path, version).await
             }
             Self::Rollback { to, author } => {
-                let old = within(backend.get(path, Which::Version(to))).await?;
+                let old = backend.get(path, Which::Version(to)).await?;
                 let options = PutOptions {
                     expires: old.expires,
                     author: Some(author),
                     ..PutOptions::default()
                 };
-                within(backend.put(path, &old.value, &options)).await
+                backend.put(path, &old.value, &options).await
             }
         }
     }
@@ -369,12 +371,6 @@ impl Operation {
 
 const NO_METADATA: &str = "this vault keeps no metadata";
 const NO_VERSIONS: &str = "this vault keeps no versions";
-
-async fn within<T>(
-    call: impl Future<Output = strongroom_backend::Result<T>>,
-) -> Result<T, CallError> {
-    deadline(DEADLINE, call).await
-}
 
 fn check_metadata(metadata: &Metadata) -> Result<(), CallError> {
     let long = |text: &Option<String>, limit| text.as_ref().is_some_and(|t| t.len() > limit);

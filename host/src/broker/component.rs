@@ -25,13 +25,14 @@ impl Broker {
     pub fn component(&self, name: &str) -> Result<Component, BuildError> {
         let unknown = || BuildError::UnknownComponent(name.to_owned());
         let parsed = Name::parse(name).map_err(|_| unknown())?;
-        let force = self.shared.force.load();
-        let entry = force.config.components.get(&parsed).ok_or_else(unknown)?;
         let mut scopes = self
             .shared
             .scopes
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: a reload sets the quotas of the scopes that it finds there.
+        let force = self.shared.force.load();
+        let entry = force.config.components.get(&parsed).ok_or_else(unknown)?;
         let scope = scopes.entry(parsed.clone()).or_insert_with(|| {
             let subject = self
                 .shared
@@ -70,6 +71,7 @@ impl Component {
             shared: Arc::clone(&self.shared),
             principal,
             subject,
+            cache: Some(self.scope.cache(digest)),
             scope: Arc::clone(&self.scope),
             via: self.shared.log.via("strongroom:vault"),
         }

@@ -76,11 +76,17 @@ impl CallError {
         Self::new(ErrorCode::Unsupported(what.to_owned()))
     }
 
+    /// A vault did not answer in time.
+    pub(crate) fn late() -> Self {
+        let text = "the vault did not answer in time".to_owned();
+        Self::with_cause(ErrorCode::Unavailable(text), Late)
+    }
+
     /// Whether a backend did not answer in time, so that nobody knows what it will still do.
     pub(crate) fn is_deadline(&self) -> bool {
         self.cause
             .as_deref()
-            .is_some_and(|cause| cause.is::<tokio::time::error::Elapsed>())
+            .is_some_and(|cause| cause.is::<Late>())
     }
 
     /// The outcome under which the audit log has it.
@@ -98,6 +104,11 @@ impl CallError {
         }
     }
 }
+
+/// The deadline of a call passed.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within the deadline of a call")]
+struct Late;
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,12 +20,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use strongroom_audit::{Counter, Entry, Log, Outcome};
 use strongroom_backend::VaultId;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub use builder::{BrokerBuilder, BuildError};
 pub use component::Component;
@@ -133,6 +133,7 @@ impl Broker {
             principal,
             subject,
             scope,
+            cache: None,
             via,
         }
     }
@@ -224,23 +225,30 @@ impl Session {
         &self,
         force: &InForce,
         vault: &VaultId,
+        until: Instant,
     ) -> Result<Arc<Opened>, CallError> {
         let vault = force.vaults.vault(vault)?;
-        vault.open(&self.shared.registry, &self.shared.log).await
+        let opening = vault.open(&self.shared.registry, &self.shared.log);
+        match tokio::time::timeout_at(until, opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(CallError::late()),
+        }
     }
 }
 
-/// Runs a backend call for at most `limit`.
-async fn deadline<T>(
-    limit: Duration,
+/// Until when a call that begins now may wait for backends, all its parts together.
+fn deadline() -> Instant {
+    Instant::now() + vaults::DEADLINE
+}
+
+/// Runs a backend call until `until`.
+async fn within<T>(
+    until: Instant,
     call: impl Future<Output = strongroom_backend::Result<T>>,
 ) -> Result<T, CallError> {
-    match tokio::time::timeout(limit, call).await {
+    match tokio::time::timeout_at(until, call).await {
         Ok(result) => Ok(result?),
-        Err(elapsed) => Err(CallError::with_cause(
-            ErrorCode::Unavailable("the vault did not answer in time".to_owned()),
-            elapsed,
-        )),
+        Err(_) => Err(CallError::late()),
     }
 }
 

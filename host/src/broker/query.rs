@@ -6,11 +6,11 @@ use strongroom_audit::{Entry, Outcome};
 use strongroom_backend::{Description, Prefix, Reference, SecretPath, VersionInfo, VersionNumbers};
 use tokio::time::Instant;
 
-use super::InForce;
-use super::deadline;
 use super::error::{CallError, ErrorCode};
+use super::scope::Pending;
 use super::session::{Session, now_us};
-use super::vaults::{DEADLINE, Opened};
+use super::vaults::Opened;
+use super::{deadline, within};
 use crate::grants::{Action, Granted};
 
 /// References on a page. A page is one message to the guest: 100 of at most 320 bytes.
@@ -46,11 +46,8 @@ impl Session {
     /// [`ErrorCode::NotFound`] where the name was never written.
     pub async fn describe(&self, reference: &str) -> Result<(Reference, Description), CallError> {
         let asked = self.ask(reference).await?;
-        let described = deadline(
-            DEADLINE,
-            asked.opened.backend.describe(asked.reference.path()),
-        )
-        .await;
+        let describe = asked.opened.backend.describe(asked.reference.path());
+        let described = within(asked.until, describe).await;
         let version = described.as_ref().ok().and_then(|d| d.version);
         let described = self.told(&asked, version, described).await?;
         Ok((asked.reference, described))
@@ -69,11 +66,8 @@ impl Session {
         let versions = if asked.opened.backend.capabilities().versions == VersionNumbers::None {
             Err(CallError::unsupported("this vault keeps no versions"))
         } else {
-            deadline(
-                DEADLINE,
-                asked.opened.backend.versions(asked.reference.path()),
-            )
-            .await
+            let versions = asked.opened.backend.versions(asked.reference.path());
+            within(asked.until, versions).await
         };
         let versions = self.told(&asked, None, versions).await?;
         Ok((asked.reference, versions))
@@ -115,10 +109,26 @@ impl Session {
         let Some(_pending) = self.scope.pending() else {
             return Err(self.over_quota(1));
         };
-        let page = match self.page(&granted, &prefix, cursor).await {
+        let page = self.page(&granted, &prefix, cursor).await;
+        // Awaits lay in between: what was revoked meanwhile is left out.
+        let force = self.shared.force.load_full();
+        let now = now_us() / 1000;
+        if force
+            .policy
+            .may_list_any(&self.principal, vault, now)
+            .is_err()
+        {
+            let on = (Some(&target), None);
+            return Err(self.refuse(&force, ACTION, on, CallError::denied()).await);
+        }
+        let mut page = match page {
             Ok(page) => page,
             Err(error) => return Err(self.refuse(&force, ACTION, on, error).await),
         };
+        if force.generation != granted.generation() {
+            page.references
+                .retain(|name| self.decide(&force, &[ACTION], name).is_ok());
+        }
         let entry = Entry {
             target: on.0,
             grant: on.1,
@@ -143,18 +153,20 @@ impl Session {
             None => None,
         };
         let force = self.shared.force.load_full();
-        let opened = self.open(&force, prefix.vault()).await?;
+        let until = deadline();
+        let opened = self.open(&force, prefix.vault(), until).await?;
         if !opened.backend.capabilities().list {
             return Err(CallError::unsupported("this vault cannot list"));
         }
         let mut references = Vec::new();
         loop {
-            let found = deadline(
-                DEADLINE,
-                opened.backend.list(prefix.path(), after.as_deref(), SCAN),
-            )
-            .await?;
-            // Awaits lay in between: what was revoked meanwhile is left out.
+            let list = opened.backend.list(prefix.path(), after.as_deref(), SCAN);
+            let found = within(until, list).await?;
+            // A store that answers at once must not keep the thread while nothing is shown.
+            tokio::task::yield_now().await;
+            if Instant::now() >= until {
+                return Err(CallError::late());
+            }
             let force = self.shared.force.load_full();
             for path in found.paths {
                 let reference = Reference::new(prefix.vault().clone(), path);
@@ -197,63 +209,49 @@ impl Session {
         timeout: Duration,
     ) -> Result<Option<u64>, CallError> {
         const ACTION: Action = Action::Read;
+        let until = Instant::now() + timeout.min(WATCH_LIMIT);
+        let mut asked = self.ask_for(reference, &[ACTION]).await?;
         if timeout > WATCH_LIMIT {
-            return Err(CallError::argument("timeout-ms is more than 60000"));
+            let error = CallError::argument("timeout-ms is more than 60000");
+            return self.told(&asked, None, Err(error)).await;
         }
-        let until = Instant::now() + timeout;
-        let asked = self.ask_for(reference, &[ACTION]).await?;
-        let path = asked.reference.path();
-        let cell = asked.opened.backend.change_cell(path);
-        let on = (Some(&asked.target), Some(&asked.grant));
-        let mut force = std::sync::Arc::clone(&asked.force);
-        let mut seen = None;
-        let mut granted = asked.granted.clone();
+        let cell = asked.opened.backend.change_cell(asked.reference.path());
+        let mut looked: Option<(Instant, Option<u64>)> = None;
         loop {
-            if !granted.stands(self.shared.generation(), now_us() / 1000) {
-                force = self.shared.force.load_full();
-                match self.decide(&force, &[ACTION], &asked.reference) {
-                    Ok(again) => granted = again,
-                    Err(_) => {
-                        return Err(self.refuse(&force, ACTION, on, CallError::denied()).await);
+            if !asked
+                .granted
+                .stands(self.shared.generation(), now_us() / 1000)
+            {
+                let (force, again) = self.decide_again(&asked.granted, &asked.reference);
+                match again {
+                    Ok(granted) => asked.granted = granted,
+                    Err(denied) => {
+                        let on = (Some(&asked.target), None);
+                        return Err(self.refuse(&force, ACTION, on, denied).await);
                     }
                 }
             }
             let number = cell.as_ref().map(strongroom_backend::ChangeCell::load);
-            if number.is_none() || number != seen {
-                seen = number;
-                let current = match current_version(&asked.opened, path).await {
-                    Ok(current) => current,
-                    Err(error) => return Err(self.refuse(&force, ACTION, on, error).await),
-                };
-                if current != known {
-                    let entry = Entry {
-                        target: on.0,
-                        grant: on.1,
-                        version: Some(current),
-                        ..self.entry(&force, ACTION, Outcome::Allowed)
-                    };
-                    self.append(&entry).await?;
-                    return Ok(Some(current));
+            // Without a counter the store is asked once a second, the policy at each tick.
+            let look = looked.is_none_or(|(at, seen)| {
+                number != seen || (number.is_none() && at.elapsed() >= WATCH_POLL)
+            });
+            if look {
+                looked = Some((Instant::now(), number));
+                let current = current_version(&asked.opened, asked.reference.path()).await;
+                match current {
+                    Ok(current) if current == known => {}
+                    current => {
+                        let version = current.as_ref().ok().copied();
+                        return self.told(&asked, version, current.map(Some)).await;
+                    }
                 }
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let entry = Entry {
-                    target: on.0,
-                    grant: on.1,
-                    version: Some(known),
-                    ..self.entry(&force, ACTION, Outcome::Allowed)
-                };
-                self.append(&entry).await?;
-                return Ok(None);
+                return self.told(&asked, Some(known), Ok(None)).await;
             }
-            // Without a counter the store is asked once a second, the policy looked at each tick.
-            let tick = if cell.is_some() {
-                WATCH_TICK
-            } else {
-                WATCH_POLL
-            };
-            tokio::time::sleep(tick.min(left)).await;
+            tokio::time::sleep(WATCH_TICK.min(left)).await;
         }
     }
 
@@ -270,7 +268,7 @@ impl Session {
             .opened
             .backend
             .get(asked.reference.path(), strongroom_backend::Which::Current);
-        let version = deadline(DEADLINE, read).await.map(|secret| secret.version);
+        let version = within(asked.until, read).await.map(|secret| secret.version);
         let version = self
             .told(&asked, version.as_ref().ok().copied(), version)
             .await?;
@@ -295,17 +293,21 @@ impl Session {
             let on = (Some(&target), None);
             return Err(self.refuse(&force, first, on, CallError::denied()).await);
         };
-        let grant = self.shared.log.grant(granted.label());
-        match self.open(&force, reference.vault()).await {
+        let Some(pending) = self.scope.pending() else {
+            return Err(self.over_quota(1));
+        };
+        let until = deadline();
+        match self.open(&force, reference.vault(), until).await {
             Ok(opened) => Ok(Asked {
-                force,
+                _pending: pending,
+                until,
                 reference,
                 granted,
                 target,
-                grant,
                 opened,
             }),
             Err(error) => {
+                let grant = self.shared.log.grant(granted.label());
                 let on = (Some(&target), Some(&grant));
                 Err(self.refuse(&force, granted.action(), on, error).await)
             }
@@ -320,22 +322,25 @@ impl Session {
         answer: Result<T, CallError>,
     ) -> Result<T, CallError> {
         let action = asked.granted.action();
-        let on = (Some(&asked.target), Some(&asked.grant));
+        let (now, again) = self.decide_again(&asked.granted, &asked.reference);
+        let granted = match again {
+            Ok(granted) => granted,
+            Err(denied) => {
+                let on = (Some(&asked.target), None);
+                return Err(self.refuse(&now, action, on, denied).await);
+            }
+        };
+        let grant = self.shared.log.grant(granted.label());
+        let on = (Some(&asked.target), Some(&grant));
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Err(self.refuse(&asked.force, action, on, error).await),
+            Err(error) => return Err(self.refuse(&now, action, on, error).await),
         };
-        let now = self.shared.force.load_full();
-        if !asked.granted.stands(now.generation, now_us() / 1000)
-            && self.decide(&now, &[action], &asked.reference).is_err()
-        {
-            return Err(self.refuse(&now, action, on, CallError::denied()).await);
-        }
         let entry = Entry {
             target: on.0,
             grant: on.1,
             version,
-            ..self.entry(&asked.force, action, Outcome::Allowed)
+            ..self.entry(&now, action, Outcome::Allowed)
         };
         self.append(&entry).await?;
         Ok(answer)
@@ -344,16 +349,17 @@ impl Session {
 
 /// A question about one secret that was decided and whose vault is open.
 pub(crate) struct Asked {
-    pub(crate) force: std::sync::Arc<InForce>,
     pub(crate) reference: Reference,
     pub(crate) granted: Granted,
     pub(crate) target: strongroom_audit::Target,
-    pub(crate) grant: strongroom_audit::Text,
     pub(crate) opened: std::sync::Arc<Opened>,
+    /// Until when the backend may take.
+    pub(crate) until: Instant,
+    _pending: Pending,
 }
 
 async fn current_version(opened: &Opened, path: &SecretPath) -> Result<u64, CallError> {
-    match deadline(DEADLINE, opened.backend.describe(path)).await {
+    match within(deadline(), opened.backend.describe(path)).await {
         Ok(described) => Ok(described.version.unwrap_or(0)),
         Err(error) if error.code == ErrorCode::NotFound => Ok(0),
         Err(error) => Err(error),

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_audit::{AppendError, Cache as CacheState, Call, Durability, Entry, Outcome};
-use strongroom_backend::{ChangeCell, Reference, SecretPath, SecretValue, VersionNumbers, Which};
+use strongroom_audit::{
+    AppendError, Cache as CacheState, Call, Durability, Entry, Outcome, Target, Text,
+};
+use strongroom_backend::{ChangeCell, Reference, SecretValue, VersionNumbers, Which};
+use tokio::time::Instant;
 
 use super::cache::{self, Answer};
-use super::error::CallError;
+use super::error::{CallError, ErrorCode};
 use super::session::{Secret, Session, now_us};
-use super::vaults::{DEADLINE, Opened};
-use super::{InForce, deadline};
+use super::{InForce, deadline, within};
 use crate::grants::{Action, Granted};
 
 /// How often a read that met a writer is repeated before its value is used without being
@@ -19,6 +21,8 @@ const READS_UNDER_WRITES: u32 = 50;
 
 /// How long such a reader waits for the writer: a durable commit takes about this long.
 const WRITER_PAUSE: Duration = Duration::from_millis(1);
+
+const ACTION: Action = Action::Read;
 
 /// A value on its way out.
 pub(crate) struct Hit<'h> {
@@ -29,8 +33,8 @@ pub(crate) struct Hit<'h> {
 enum Warm<R> {
     /// Released, or refused, on record.
     Done(Result<R, CallError>),
-    /// On record, and to be released when the record is on disk.
-    Recorded(Call),
+    /// This version is on record, and to be released when the record is on disk.
+    Recorded(Call, u64),
     /// The journal has no room now.
     Full,
     /// Nothing remembered that still stands.
@@ -62,15 +66,26 @@ impl Session {
         which: Which,
         release: impl Fn(Hit<'_>) -> R,
     ) -> Result<R, CallError> {
+        self.read_until(text, which, None, release).await
+    }
+
+    /// The same, as part of a call that has a deadline already.
+    pub(crate) async fn read_until<R>(
+        &self,
+        text: &str,
+        which: Which,
+        until: Option<Instant>,
+        release: impl Fn(Hit<'_>) -> R,
+    ) -> Result<R, CallError> {
         self.charge(None)?;
         if which == Which::Current {
             loop {
                 match self.warm(text, &release) {
                     Warm::Done(result) => return result,
                     Warm::Full => self.shared.log.ready(&self.subject).await?,
-                    Warm::Recorded(call) => {
+                    Warm::Recorded(call, version) => {
                         self.shared.log.wait_durable(call).await?;
-                        if let Some(result) = self.release_recorded(text, &release) {
+                        if let Some(result) = self.release_recorded(text, version, &release) {
                             return result;
                         }
                         break;
@@ -80,12 +95,13 @@ impl Session {
             }
         }
         // Boxed, so that the future of a warm call is small.
-        Box::pin(self.cold(text, which, release)).await
+        let until = until.unwrap_or_else(deadline);
+        Box::pin(self.cold(text, which, until, release)).await
     }
 
     #[inline]
     fn warm<R>(&self, text: &str, release: &impl Fn(Hit<'_>) -> R) -> Warm<R> {
-        let Some(cache) = &self.scope.cache else {
+        let Some(cache) = &self.cache else {
             return Warm::Miss;
         };
         let now = now_us();
@@ -124,8 +140,10 @@ impl Session {
             Ok(call) => match &entry.answer {
                 Answer::Denied => Warm::Done(Err(CallError::denied())),
                 Answer::NotFound => Warm::Done(Err(CallError::not_found())),
-                Answer::Value { .. } if self.shared.log.durability() == Durability::Disk => {
-                    Warm::Recorded(call)
+                Answer::Value { version, .. }
+                    if self.shared.log.durability() == Durability::Disk =>
+                {
+                    Warm::Recorded(call, *version)
                 }
                 Answer::Value { value, version } => Warm::Done(Ok(release(Hit {
                     value,
@@ -140,20 +158,21 @@ impl Session {
     fn release_recorded<R>(
         &self,
         text: &str,
+        recorded: u64,
         release: &impl Fn(Hit<'_>) -> R,
     ) -> Option<Result<R, CallError>> {
-        let cache = self.scope.cache.as_ref()?;
+        let cache = self.cache.as_ref()?;
         let mut locked = cache.lock();
         let generation = self.shared.generation();
         let entry = locked
             .find(text)
             .filter(|e| e.stands(generation, now_us() / 1000))?;
         match &entry.answer {
-            Answer::Value { value, version } => Some(Ok(release(Hit {
+            Answer::Value { value, version } if *version == recorded => Some(Ok(release(Hit {
                 value,
                 version: *version,
             }))),
-            Answer::Denied | Answer::NotFound => None,
+            _ => None,
         }
     }
 
@@ -161,9 +180,9 @@ impl Session {
         &self,
         text: &str,
         which: Which,
+        until: Instant,
         release: impl Fn(Hit<'_>) -> R,
     ) -> Result<R, CallError> {
-        const ACTION: Action = Action::Read;
         let force = self.shared.force.load_full();
         let reference = match self.parse_in(&force, text) {
             Ok(reference) => reference,
@@ -174,77 +193,128 @@ impl Session {
             let error = self
                 .refuse(&force, ACTION, (Some(&target), None), CallError::denied())
                 .await;
-            if error.code == super::ErrorCode::Denied {
+            if error.code == ErrorCode::Denied {
                 self.remember(text, which, &force, target, None, Answer::Denied, None);
             }
             return Err(error);
         };
-        let grant = self.shared.log.grant(granted.label());
-        let on = (Some(&target), Some(&grant));
         let Some(_pending) = self.scope.pending() else {
             return Err(self.over_quota(1));
         };
-        let (read, change) = match self.fetch(&force, &granted, &reference, which).await {
-            Ok(fetched) => fetched,
-            Err(error) => return Err(self.refuse(&force, ACTION, on, error).await),
-        };
-        let (value, version, until) = match read {
-            Ok(secret) => {
-                let until = secret.expires.unwrap_or(u64::MAX);
-                (secret.value, secret.version, until)
-            }
+        let (read, change) = self
+            .fetch(&force, &granted, &reference, which, until)
+            .await
+            .unwrap_or_else(|error| (Err(error), None));
+        let secret = match read {
+            Ok(secret) => secret,
             Err(error) => {
-                let error = self.refuse(&force, ACTION, on, error).await;
-                if error.code == super::ErrorCode::NotFound && change.is_some() {
+                let (now, again) = self.decide_again(&granted, &reference);
+                let granted = match again {
+                    Ok(granted) => granted,
+                    Err(denied) => {
+                        let on = (Some(&target), None);
+                        return Err(self.refuse(&now, ACTION, on, denied).await);
+                    }
+                };
+                let grant = self.shared.log.grant(granted.label());
+                let on = (Some(&target), Some(&grant));
+                let error = self.refuse(&now, ACTION, on, error).await;
+                if error.code == ErrorCode::NotFound && change.is_some() {
                     let answer = Answer::NotFound;
-                    self.remember(text, which, &force, target, Some(&granted), answer, change);
+                    self.remember(text, which, &now, target, Some(&granted), answer, change);
                 }
                 return Err(error);
             }
         };
-        if let Err(wait) = self.scope.bytes.take(value.len() as u64, now_us()) {
+        if let Err(wait) = self.scope.bytes.take(secret.value.len() as u64, now_us()) {
             return Err(self.over_quota(wait));
         }
-        let entry = Entry {
-            target: on.0,
-            grant: on.1,
-            version: Some(version),
-            cache: Some(CacheState::Miss),
-            ..self.entry(&force, ACTION, Outcome::Allowed)
+        let fetched = Fetched {
+            text,
+            which,
+            reference,
+            target,
+            granted,
+            secret,
+            change,
         };
-        let call = self.append(&entry).await?;
-        if self.shared.log.durability() == Durability::Disk {
-            self.shared.log.wait_durable(call).await?;
+        self.release(fetched, release).await
+    }
+
+    /// Decides again, as awaits lay before this, then records and releases, all under the lock
+    /// that a reload takes after it has moved the generation. Where the record has to be waited
+    /// for, it is decided once more.
+    async fn release<R>(
+        &self,
+        fetched: Fetched<'_>,
+        release: impl Fn(Hit<'_>) -> R,
+    ) -> Result<R, CallError> {
+        enum Wait {
+            Room,
+            Disk(Call),
         }
-        // Awaits lay between the decision and this: decide again, then release under the lock that
-        // a reload takes after it has moved the generation.
-        let mut locked = self.scope.cache.as_ref().map(cache::Cache::lock);
-        let now = self.shared.force.load_full();
-        if !granted.stands(now.generation, now_us() / 1000)
-            && self.decide(&now, &[ACTION], &reference).is_err()
-        {
-            drop(locked);
-            return Err(self.refuse(&now, ACTION, on, CallError::denied()).await);
-        }
-        let released = release(Hit {
-            value: &value,
-            version,
-        });
-        if let (Some(locked), Which::Current, Some(change)) = (&mut locked, which, change) {
-            let until = until.min(granted.valid_until().unwrap_or(u64::MAX));
-            let answer = Answer::Value { value, version };
-            let entry = cache::Entry {
-                answer,
-                target,
-                grant: Some(grant),
-                generation: granted.generation(),
-                until,
-                change: Some(change),
-                used: true,
+        let Fetched {
+            reference,
+            target,
+            secret,
+            ..
+        } = &fetched;
+        let until = secret.expires.unwrap_or(u64::MAX);
+        let mut recorded = false;
+        loop {
+            let wait = {
+                let locked = self.cache.as_ref().map(|cache| cache.lock());
+                let (now, again) = self.decide_again(&fetched.granted, reference);
+                let (granted, refusal) = match again {
+                    Ok(_) if until <= now_us() / 1000 => (None, Some(CallError::not_found())),
+                    Ok(granted) => (Some(granted), None),
+                    Err(denied) => (None, Some(denied)),
+                };
+                let Some(granted) = granted else {
+                    drop(locked);
+                    let refusal = refusal.unwrap_or_else(CallError::denied);
+                    let on = (Some(target), None);
+                    return Err(self.refuse(&now, ACTION, on, refusal).await);
+                };
+                let grant = self.shared.log.grant(granted.label());
+                let entry = Entry {
+                    target: Some(target),
+                    grant: Some(&grant),
+                    version: Some(secret.version),
+                    cache: Some(CacheState::Miss),
+                    ..self.entry(&now, ACTION, Outcome::Allowed)
+                };
+                let written = if recorded {
+                    Ok(None)
+                } else {
+                    self.shared.log.append(&entry).map(Some)
+                };
+                match written {
+                    Err(AppendError::Full) => Wait::Room,
+                    Err(error) => return Err(error.into()),
+                    Ok(Some(call)) if self.shared.log.durability() == Durability::Disk => {
+                        Wait::Disk(call)
+                    }
+                    Ok(_) => {
+                        let released = release(Hit {
+                            value: &secret.value,
+                            version: secret.version,
+                        });
+                        if let Some(locked) = locked {
+                            fetched.remember(locked, &granted, grant);
+                        }
+                        return Ok(released);
+                    }
+                }
             };
-            locked.insert(text, entry);
+            match wait {
+                Wait::Room => self.shared.log.ready(&self.subject).await?,
+                Wait::Disk(call) => {
+                    self.shared.log.wait_durable(call).await?;
+                    recorded = true;
+                }
+            }
         }
-        Ok(released)
     }
 
     /// Asks the backend, and says under which number of the change counter the answer stands:
@@ -255,9 +325,10 @@ impl Session {
         granted: &Granted,
         reference: &Reference,
         which: Which,
-    ) -> Result<Fetched, CallError> {
+        until: Instant,
+    ) -> Result<Answered, CallError> {
         debug_assert!(granted.covers(Action::Read, reference));
-        let opened = self.open(force, reference.vault()).await?;
+        let opened = self.open(force, reference.vault(), until).await?;
         let unversioned = opened.backend.capabilities().versions == VersionNumbers::None;
         if which != Which::Current && unversioned {
             return Err(CallError::unsupported("this vault keeps no versions"));
@@ -268,14 +339,18 @@ impl Session {
             let Some(cell) = &cell else { break };
             let before = cell.load();
             if before % 2 == 0 {
-                let read = read_once(&opened, path, which).await;
+                let read = within(until, opened.backend.get(path, which)).await;
                 if cell.load() == before {
                     return Ok((read, Some((cell.clone(), before))));
                 }
             }
+            if Instant::now() >= until {
+                break;
+            }
             tokio::time::sleep(WRITER_PAUSE).await;
         }
-        Ok((read_once(&opened, path, which).await, None))
+        let read = within(until, opened.backend.get(path, which)).await;
+        Ok((read, None))
     }
 
     #[expect(
@@ -287,12 +362,12 @@ impl Session {
         text: &str,
         which: Which,
         force: &InForce,
-        target: strongroom_audit::Target,
+        target: Target,
         granted: Option<&Granted>,
         answer: Answer,
         change: Option<(ChangeCell, u64)>,
     ) {
-        let (Some(cache), Which::Current) = (&self.scope.cache, which) else {
+        let (Some(cache), Which::Current) = (&self.cache, which) else {
             return;
         };
         let entry = cache::Entry {
@@ -308,15 +383,41 @@ impl Session {
     }
 }
 
-type Fetched = (
+/// What a backend answered, and the change counter under which that stands.
+type Answered = (
     Result<strongroom_backend::Secret, CallError>,
     Option<(ChangeCell, u64)>,
 );
 
-async fn read_once(
-    opened: &Opened,
-    path: &SecretPath,
+/// A value that was read and not released yet.
+struct Fetched<'t> {
+    text: &'t str,
     which: Which,
-) -> Result<strongroom_backend::Secret, CallError> {
-    deadline(DEADLINE, opened.backend.get(path, which)).await
+    reference: Reference,
+    target: Target,
+    granted: Granted,
+    secret: strongroom_backend::Secret,
+    change: Option<(ChangeCell, u64)>,
+}
+
+impl Fetched<'_> {
+    fn remember(self, mut cache: cache::Locked<'_>, granted: &Granted, grant: Text) {
+        let (Which::Current, Some(change)) = (self.which, self.change) else {
+            return;
+        };
+        let expires = self.secret.expires.unwrap_or(u64::MAX);
+        let entry = cache::Entry {
+            answer: Answer::Value {
+                value: self.secret.value,
+                version: self.secret.version,
+            },
+            target: self.target,
+            grant: Some(grant),
+            generation: granted.generation(),
+            until: expires.min(granted.valid_until().unwrap_or(u64::MAX)),
+            change: Some(change),
+            used: true,
+        };
+        cache.insert(self.text, entry);
+    }
 }

@@ -53,11 +53,7 @@ pub(super) fn start_housekeeping(shared: &Arc<Shared>) {
             };
             shared.record_refusals();
             let (generation, now) = (shared.generation(), now_us() / 1000);
-            shared.each_scope(|scope| {
-                if let Some(cache) = &scope.cache {
-                    cache.sweep(generation, now);
-                }
-            });
+            shared.each_scope(|scope| scope.each_cache(|cache| cache.sweep(generation, now)));
         }
     });
 }
@@ -98,9 +94,7 @@ impl Shared {
                 scope.set_quotas(&component.quotas);
             }
             // Taking the lock waits for releases that were decided before.
-            if let Some(cache) = &scope.cache {
-                cache.lock().clear();
-            }
+            scope.each_cache(|cache| cache.lock().clear());
         }
         tracing::info!(policy = number, "the edited configuration is in force");
     }

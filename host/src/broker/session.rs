@@ -9,6 +9,7 @@ use strongroom_audit::{
 };
 use strongroom_backend::{Prefix, Reference, ReferenceError, SecretValue, VaultId};
 
+use super::cache::Cache;
 use super::error::{CallError, ErrorCode};
 use super::quota::Rate;
 use super::scope::Scope;
@@ -29,6 +30,8 @@ pub struct Session {
     pub(crate) principal: Principal,
     pub(crate) subject: Subject,
     pub(crate) scope: Arc<Scope>,
+    /// None for operators and background work, whose calls are few and must see the store.
+    pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) via: Via,
 }
 
@@ -93,7 +96,8 @@ impl Session {
                 .config
                 .components
                 .get(name)
-                .and_then(|c| c.default_vault.as_ref()),
+                .map_or(&force.config.default_vault, |c| &c.default_vault)
+                .as_ref(),
             _ => force.config.default_vault.as_ref(),
         }
     }
@@ -108,6 +112,21 @@ impl Session {
         force
             .policy
             .decide_any(&self.principal, actions, reference, now_us() / 1000)
+    }
+
+    /// Asks again after an await: the policy in force now, and the grant that it has for what
+    /// `granted` was made for.
+    pub(crate) fn decide_again(
+        &self,
+        granted: &Granted,
+        reference: &Reference,
+    ) -> (Arc<InForce>, Result<Granted, CallError>) {
+        let force = self.shared.force.load_full();
+        if granted.stands(force.generation, now_us() / 1000) {
+            return (force, Ok(granted.clone()));
+        }
+        let again = self.decide(&force, &[granted.action()], reference);
+        (force, again.map_err(|_| CallError::denied()))
     }
 
     /// How many handles one instance may hold.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use strongroom_audit::Log;
-use strongroom_backend::{Backend, VaultId};
+use strongroom_backend::{Backend, StoreMark, VaultId};
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 
 use super::error::{CallError, ErrorCode};
-use super::registry::Registry;
+use super::registry::{OpenError, Registry};
 use crate::config::{Config, VaultConfig};
 
 /// How long a call to a backend may take before the caller is told `unavailable`.
@@ -28,7 +29,12 @@ pub(crate) struct Vault {
     config: VaultConfig,
     opened: OnceCell<Arc<Opened>>,
     failed: Mutex<Option<(Instant, CallError)>>,
+    /// The opening under way: it goes on when who waits for it gives up, and the next one waits
+    /// for the same.
+    opening: tokio::sync::Mutex<Option<Opening>>,
 }
+
+type Opening = JoinHandle<Result<(Arc<dyn Backend>, Option<StoreMark>), OpenError>>;
 
 pub(crate) struct Opened {
     pub(crate) backend: Arc<dyn Backend>,
@@ -61,6 +67,7 @@ impl Vault {
             config,
             opened: OnceCell::new(),
             failed: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
         }
     }
 
@@ -102,14 +109,16 @@ impl Vault {
         registry: &Registry,
         log: Option<&Log>,
     ) -> Result<Opened, CallError> {
-        let (vault, registry) = (Arc::clone(self), registry.clone());
-        let opening = tokio::task::spawn_blocking(move || registry.open(&vault.config));
-        let backend = match opening.await {
-            Ok(Ok(backend)) => backend,
+        let mut opening = self.opening.lock().await;
+        let opened = opening
+            .get_or_insert_with(|| self.begin_to_open(registry.clone()))
+            .await;
+        *opening = None;
+        let (backend, mark) = match opened {
+            Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(CallError::from_open(error)),
             Err(_) => return Err(CallError::new(failed("opening the vault broke"))),
         };
-        let mark = backend.mark().map_err(CallError::from)?;
         if let (Some(mark), Some(log)) = (&mark, log)
             && let Some(known) = log.store_counter(self.config.id.as_str())
         {
@@ -134,13 +143,24 @@ impl Vault {
     }
 }
 
+impl Vault {
+    fn begin_to_open(self: &Arc<Self>, registry: Registry) -> Opening {
+        let vault = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let backend = registry.open(&vault.config)?;
+            let mark = backend.mark()?;
+            Ok((backend, mark))
+        })
+    }
+}
+
 fn failed(text: &str) -> ErrorCode {
     ErrorCode::Failed(text.to_owned())
 }
 
 impl CallError {
     /// A backend's own error keeps its kind; anything else is a broken configuration.
-    fn from_open(error: super::registry::OpenError) -> Self {
+    fn from_open(error: OpenError) -> Self {
         match error.downcast::<strongroom_backend::Error>() {
             Ok(error) => (*error).into(),
             Err(error) => Self::with_cause(failed("the vault cannot be opened"), error),

@@ -1,0 +1,21 @@
+//! The broker without guests: decisions, records, freshness, races and limits.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audit;
+mod decide;
+mod fresh;
+mod hang;
+mod list;
+mod quota;
+mod race;
+mod reload;
+mod write;
