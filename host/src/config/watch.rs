@@ -77,7 +77,10 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let _ = self.stop.send(Signal::Stop);
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            // Whoever is told of a change may hold the last broker, and so drop the watch right there.
+            && thread.thread().id() != std::thread::current().id()
+        {
             let _ = thread.join();
         }
     }
