@@ -42,7 +42,8 @@ pub struct Watch {
 
 impl Watch {
     /// Watches the file of `in_force` and tells `notify`, on a thread of the watch, of each change
-    /// from it on, also of one since it was read. `notify` must not drop the watch.
+    /// from it on, also of one since it was read. It may drop
+    /// the watch.
     pub fn start(
         in_force: &Config,
         backends: Backends,
