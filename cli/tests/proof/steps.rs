@@ -433,9 +433,6 @@ pub(crate) fn log_and_help(watched: &mut Watched, outside: &Path) {
         .step(["audit", "verify", "--checkpoint", "@keys/local.key"])
         .run();
     watched.step(["--config", "keys/local.key", "list"]).run();
-    watched
-        .step(["import", "keys/local.key", "--to", "local:x/"])
-        .run();
     watched.step(["run", "keys/local.key"]).run();
 }
 
