@@ -375,6 +375,7 @@ pub(crate) fn programs(watched: &mut Watched) {
         .run();
     watched
         .step(["exec", "--env", "A B=app/key", "--", "true"])
+        .replaced()
         .run();
     let binary = [&watched.bytes(CURRENT)[..], b"\0end"].concat();
     watched.step(["set", "app/binary"]).input(binary).run().ok();
