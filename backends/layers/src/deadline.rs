@@ -1,0 +1,118 @@
+//! A limit on each call.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_backend::{
+    Backend, Capabilities, Change, ChangeCell, Description, Error, ErrorKind, ListPage, Metadata,
+    PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo, Versioning, Which,
+};
+use tokio::time::timeout;
+
+/// Gives up a call after a time, with `Unavailable`. Whether a change that was given up took place
+/// is not known.
+pub struct Deadline {
+    inner: Arc<dyn Backend>,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// Limits each call of `inner` to `limit`. `check`, which may read a whole store, is left
+    /// alone: an operator waits for it and can stop it.
+    pub fn new(inner: Arc<dyn Backend>, limit: Duration) -> Self {
+        Self { inner, limit }
+    }
+
+    async fn within<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        timeout(self.limit, call)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+}
+
+fn late() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "the store did not answer before the deadline; a change may have taken place",
+    )
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Backend for Deadline {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get(&self, path: &SecretPath, which: Which) -> Result<Secret> {
+        self.within(self.inner.get(path, which)).await
+    }
+
+    async fn put(
+        &self,
+        path: &SecretPath,
+        value: &SecretValue,
+        options: &PutOptions,
+    ) -> Result<Change> {
+        self.within(self.inner.put(path, value, options)).await
+    }
+
+    async fn describe(&self, path: &SecretPath) -> Result<Description> {
+        self.within(self.inner.describe(path)).await
+    }
+
+    async fn delete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
+        self.within(self.inner.delete(path, version)).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
+        self.within(self.inner.list(prefix, after, limit)).await
+    }
+
+    async fn versions(&self, path: &SecretPath) -> Result<Vec<VersionInfo>> {
+        self.within(self.inner.versions(path)).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        self.inner.check().await
+    }
+
+    async fn get_many(&self, paths: &[SecretPath]) -> Vec<Result<Secret>> {
+        timeout(self.limit, self.inner.get_many(paths))
+            .await
+            .unwrap_or_else(|_| paths.iter().map(|_| Err(late())).collect())
+    }
+
+    fn versioning(&self) -> Option<&dyn Versioning> {
+        self.inner.versioning().map(|_| self as &dyn Versioning)
+    }
+
+    fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
+        self.inner.change_cell(path)
+    }
+
+    fn mark(&self) -> Result<Option<StoreMark>> {
+        self.inner.mark()
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Versioning for Deadline {
+    async fn undelete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
+        let inner = self.inner.require_versioning("undelete")?;
+        self.within(inner.undelete(path, version)).await
+    }
+
+    async fn destroy(&self, path: &SecretPath, version: u64) -> Result<Change> {
+        let inner = self.inner.require_versioning("destroy")?;
+        self.within(inner.destroy(path, version)).await
+    }
+
+    async fn set_metadata(&self, path: &SecretPath, metadata: &Metadata) -> Result<Change> {
+        let inner = self.inner.require_versioning("set metadata")?;
+        self.within(inner.set_metadata(path, metadata)).await
+    }
+}

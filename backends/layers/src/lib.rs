@@ -1,0 +1,28 @@
+//! Wrappers that stand between the broker and a store that can be slow, busy or away.
+//!
+//! Each wraps an `Arc<dyn Backend>` and is one itself. The order, from the broker inwards:
+//!
+//! | layer | why there | defaults |
+//! | --- | --- | --- |
+//! | [`Cached`] | outermost: a hit costs nothing below, and it alone turns an outage into a stale answer | `ttl` 5 min, `max-stale` 1 h, `negative-ttl` 5 s, 4 MiB |
+//! | [`Breaker`] | sees whole calls, so that a retried success is a success | opens after 5, for 10 s |
+//! | [`Deadline`] | bounds all tries of a call together | 10 s, as the broker's own |
+//! | [`Retry`] | repeats reads only | 3 tries, 100 ms to 2 s, 10 % of calls |
+//! | [`Deadline`] | bounds one try, whatever the client library's own retries do | 3 s, so that three tries fit |
+//!
+//! Five failures in a row are more than one call's bad luck, and 10 s is what a person waits.
+//! A budget of 10 % keeps a service that is down from being asked three times as often as one that
+//! works. `negative-ttl` is short since a missing secret is usually about to be made.
+#![forbid(unsafe_code)]
+
+mod breaker;
+mod cache;
+mod deadline;
+mod jitter;
+mod retry;
+
+pub use breaker::{Breaker, BreakerSettings};
+pub use cache::{Answer, CacheSettings, Cached, Origin};
+pub use deadline::Deadline;
+pub use jitter::Jitter;
+pub use retry::{Retry, RetrySettings};
