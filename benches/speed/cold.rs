@@ -55,7 +55,7 @@ pub(crate) async fn listings(setting: &Setting) -> Result<Vec<Row>> {
     let large = store(setting.scale.of(100_000, 100)).await?;
     let small = store(setting.scale.of(10_000, 10)).await?;
     let (mut first, mut later) = (Turns::default(), Turns::default());
-    for _ in 0..setting.scale.of(5, 1) {
+    for _ in 0..setting.scale.of(21, 1) {
         let of_large = Listed::time(&large).await?;
         let of_small = Listed::time(&small).await?;
         first.add(of_large.first, of_small.first);

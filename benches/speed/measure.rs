@@ -114,5 +114,5 @@ pub(crate) fn sync_cost(folder: &Path, times: u32) -> Result<Spread> {
 /// Why a bound on waiting for the disk says nothing here; none where it does.
 pub(crate) fn sync_is_too_fast(cost: Spread) -> Option<String> {
     (cost.median < nanoseconds(SLOW_SYNC))
-        .then(|| format!("a sync costs {:.0} us here", cost.median / 1e3))
+        .then(|| format!("a sync costs no more than {:.0} us here", cost.median / 1e3))
 }
