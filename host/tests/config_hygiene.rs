@@ -48,6 +48,45 @@ fn a_file_that_others_may_write_is_refused() {
     }
 }
 
+/// Whoever may write the folder can put an older file back, with grants that were taken away since.
+#[test]
+fn a_folder_that_others_may_write_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let chmod = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let folder = dir.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let path = folder.join("strongroom.toml");
+    write(&path, "", 0o600);
+    for (mode, good) in [
+        (0o700, true),
+        (0o755, true),
+        (0o770, false),
+        (0o757, false),
+        (0o777, false),
+        (0o1777, true),
+    ] {
+        chmod(&folder, mode);
+        let loaded = load(&path);
+        assert_eq!(loaded.is_ok(), good, "{mode:o} {loaded:?}");
+        if let Err(error) = loaded {
+            let advice = format!("chmod go-w {}", folder.display());
+            assert!(error.contains(&advice), "{error}");
+        }
+    }
+    // A link: its own folder, and that of what it points to.
+    let link = dir.path().join("strongroom.toml");
+    symlink(&path, &link).unwrap();
+    assert!(load(&link).is_ok());
+    chmod(&folder, 0o777);
+    assert!(load(&link).unwrap_err().contains("chmod go-w"));
+    chmod(&folder, 0o700);
+    chmod(dir.path(), 0o777);
+    assert!(load(&link).unwrap_err().contains("chmod go-w"));
+    assert!(load(&path).is_ok());
+}
+
 #[test]
 fn a_link_is_judged_by_what_it_points_to() {
     let dir = TempDir::new().unwrap();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, refuse_others};
 
 /// The largest configuration, in bytes: some ten thousand grants, and soon read.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -23,7 +23,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     if !metadata.is_file() {
         return Err(refused("is not a regular file".into()));
     }
-    platform::refuse_others(path, &metadata).map_err(refused)?;
+    refuse_others(path, &metadata).map_err(|exposed| refused(exposed.to_string()))?;
     let bytes = contents(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
     if bytes.len() > MAX_BYTES {
         return Err(refused(too_large()));
@@ -62,7 +62,7 @@ pub(super) fn refuse_shared_files(config: &Config) -> Result<(), ConfigError> {
 
 #[cfg(unix)]
 pub(super) mod platform {
-    use std::fs::{File, Metadata, OpenOptions};
+    use std::fs::{File, OpenOptions};
     use std::io;
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
     use std::path::Path;
@@ -76,35 +76,6 @@ pub(super) mod platform {
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     }
 
-    /// The file must belong to this user or root, and nobody else may write it. A symbolic link is
-    /// followed, as mounted configurations need, where this user or root made it.
-    pub(in crate::config) fn refuse_others(path: &Path, opened: &Metadata) -> Result<(), String> {
-        let ours = rustix::process::geteuid().as_raw();
-        let mode = opened.mode();
-        if mode & 0o022 != 0 {
-            let mode = mode & 0o7777;
-            let path = path.display();
-            return Err(format!(
-                "may be written by group or others (mode {mode:04o}): run 'chmod go-w {path}'"
-            ));
-        }
-        let foreign = |uid: u32| uid != ours && uid != 0;
-        let uid = opened.uid();
-        if foreign(uid) {
-            return Err(format!(
-                "belongs to user {uid}, who could change it: be that user, or make it yours"
-            ));
-        }
-        let link = std::fs::symlink_metadata(path).map_err(|error| error.to_string())?;
-        let uid = link.uid();
-        if link.is_symlink() && foreign(uid) {
-            return Err(format!(
-                "is a symbolic link of user {uid}, who could point it elsewhere"
-            ));
-        }
-        Ok(())
-    }
-
     /// What makes a file the same under any name.
     pub(in crate::config) fn identity(path: &Path) -> Option<(u64, u64)> {
         let metadata = std::fs::metadata(path).ok()?;
@@ -114,17 +85,12 @@ pub(super) mod platform {
 
 #[cfg(not(unix))]
 pub(super) mod platform {
-    use std::fs::{File, Metadata};
+    use std::fs::File;
     use std::io;
     use std::path::{Path, PathBuf};
 
     pub(in crate::config) fn open(path: &Path) -> io::Result<File> {
         File::open(path)
-    }
-
-    /// Who may write a file cannot be told here: a configuration that nobody checked is refused.
-    pub(in crate::config) fn refuse_others(_: &Path, _: &Metadata) -> Result<(), String> {
-        Err("cannot be checked for who may write it on this operating system".into())
     }
 
     pub(in crate::config) fn identity(path: &Path) -> Option<PathBuf> {

@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod grant;
 mod locate;
+mod owned;
 mod parse;
 mod quotas;
 mod reader;
@@ -30,6 +31,7 @@ pub use audit::{AuditConfig, AuditKey, Durability};
 pub use error::{ConfigError, Problem};
 pub use file::MAX_BYTES;
 pub use locate::{Found, NotFound, Places, locate};
+pub use owned::{Exposed, refuse_others};
 pub use quotas::Quotas;
 pub use restart::{RestartOnly, restart_only_changes};
 pub use units::{UnitError, parse_duration, parse_size};
@@ -113,9 +115,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the file cannot be read, is no regular file, belongs to or may be
-    /// written by others, is larger than [`MAX_BYTES`], two of its stores are one file, or
-    /// its text is refused as by [`Config::parse`].
+    /// [`ConfigError`] where the file cannot be read, is no regular file, is one that others could
+    /// change or replace (see [`refuse_others`]), is larger than [`MAX_BYTES`], two of its stores
+    /// are one file, or its text is refused as by [`Config::parse`].
     pub fn load(path: &Path, backends: &Backends) -> Result<Self, ConfigError> {
         let config = Self::parse(&file::read(path)?, path, backends)?;
         file::refuse_shared_files(&config)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::platform;
 use super::locate::user_dir;
-use super::{Config, Elsewhere, Found};
+use super::{Config, Elsewhere, Found, refuse_others};
 
 const LIST: &str = "trusted";
 /// Far more than a user accepts in a lifetime.
@@ -119,11 +119,11 @@ impl TrustList {
             other => other?,
         };
         let metadata = file.metadata()?;
-        let refused = |message| io::Error::other(format!("{} {message}", path.display()));
+        let refused = |message: &str| io::Error::other(format!("{} {message}", path.display()));
         if !metadata.is_file() {
-            return Err(refused("is not a regular file".to_owned()));
+            return Err(refused("is not a regular file"));
         }
-        platform::refuse_others(&path, &metadata).map_err(refused)?;
+        refuse_others(&path, &metadata).map_err(|exposed| refused(&exposed.to_string()))?;
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text)?;
         Ok(text.lines().map(str::to_owned).collect())
