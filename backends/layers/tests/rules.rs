@@ -1,4 +1,8 @@
 //! The rules of the layers, in paused time.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests stand outside test functions"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -384,4 +388,17 @@ async fn many_are_answered_from_here_and_the_rest_in_one_call() {
     }
     assert_eq!(rig.counts.of(Operation::GetMany), 1);
     assert_eq!(rig.counts.of(Operation::Get), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_grew_too_old_during_the_call_is_not_served() {
+    let rig = rig().await;
+    let slow = Arc::new(Deadline::new(Arc::clone(&rig.store), secs(3)));
+    let cache = Cached::new(slow, CacheSettings::default(), ChangeTable::in_memory());
+    assert!(get(&cache, "a").await.is_ok());
+    rig.faults.arm(Fault::Hang, When::always());
+    advance(secs(3590)).await;
+    assert!(get(&cache, "a").await.is_ok());
+    advance(secs(5)).await;
+    assert_eq!(get(&cache, "a").await, Err(ErrorKind::Unavailable));
 }

@@ -1,6 +1,8 @@
 //! Answers kept for a while.
 
+mod backend;
 mod flight;
+mod settings;
 mod shelf;
 
 use std::future::Future;
@@ -8,15 +10,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, Capabilities, Change, ChangeCell, ChangeTable, Description, Error, ErrorKind,
-    ListPage, Metadata, PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark,
-    VersionInfo, Versioning, Which,
+    Backend, ChangeCell, ChangeTable, Error, ErrorKind, Result, Secret, SecretPath, SecretValue,
+    Which,
 };
 use tokio::time::Instant;
 
 use self::flight::{Flights, Landed, Shared};
+pub use self::settings::{Answer, CacheSettings, Origin};
 use self::shelf::{Key, Shelf, key};
 
 /// What part of the bytes missing names may take, so that a guest that asks for many does not
@@ -35,59 +36,6 @@ pub struct Cached {
     settings: CacheSettings,
     changes: Arc<ChangeTable>,
     state: Mutex<State>,
-}
-
-/// How long and how much is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheSettings {
-    /// How long a value is taken for current.
-    pub ttl: Duration,
-    /// How old a value may be, counted from when it was read, that stands in during an outage. No
-    /// more than `ttl` means never.
-    pub max_stale: Duration,
-    /// How long a missing name is taken for missing.
-    pub negative_ttl: Duration,
-    /// The bytes of all entries together, with what keeping them costs.
-    pub max_bytes: usize,
-}
-
-impl Default for CacheSettings {
-    fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(300),
-            max_stale: Duration::from_secs(3600),
-            negative_ttl: Duration::from_secs(5),
-            max_bytes: 4 << 20,
-        }
-    }
-}
-
-/// Where a value came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The store answered now.
-    Fresh,
-    /// Read this many milliseconds ago, within `ttl`.
-    Cached {
-        /// Its age.
-        age_ms: u64,
-    },
-    /// Read this many milliseconds ago, and the store does not answer.
-    Stale {
-        /// Its age.
-        age_ms: u64,
-    },
-}
-
-/// A value, where it came from and how long it may be remembered.
-#[derive(Debug)]
-pub struct Answer {
-    /// The value.
-    pub secret: Secret,
-    /// Where it came from.
-    pub origin: Origin,
-    /// Until when, in milliseconds since the Unix epoch, it may be remembered above.
-    pub good_until: u64,
 }
 
 #[derive(Clone)]
@@ -263,7 +211,7 @@ impl Cached {
     fn learn(&self, key: &Key, stamp: Stamp, epoch: u64, answer: Result<Secret>) -> Result<Kept> {
         let mut state = self.state();
         // Under the lock, so that who moves the counter and then drops finds what is kept here.
-        let stands = stamp.change % 2 == 0
+        let stands = stamp.change.is_multiple_of(2)
             && state.epoch == epoch
             && self.cell(&key.0).load() == stamp.change;
         match answer {
@@ -392,115 +340,4 @@ fn wall() -> u64 {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl Backend for Cached {
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn get(&self, path: &SecretPath, which: Which) -> Result<Secret> {
-        self.answer(path, which).await.map(|answer| answer.secret)
-    }
-
-    async fn put(
-        &self,
-        path: &SecretPath,
-        value: &SecretValue,
-        options: &PutOptions,
-    ) -> Result<Change> {
-        self.change(path, self.inner.put(path, value, options))
-            .await
-    }
-
-    async fn describe(&self, path: &SecretPath) -> Result<Description> {
-        let answer = self.inner.describe(path).await;
-        self.noted(path, answer)
-    }
-
-    async fn delete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
-        self.change(path, self.inner.delete(path, version)).await
-    }
-
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
-        self.inner.list(prefix, after, limit).await
-    }
-
-    async fn versions(&self, path: &SecretPath) -> Result<Vec<VersionInfo>> {
-        let answer = self.inner.versions(path).await;
-        self.noted(path, answer)
-    }
-
-    async fn check(&self) -> Result<Vec<String>> {
-        self.inner.check().await
-    }
-
-    async fn get_many(&self, paths: &[SecretPath]) -> Vec<Result<Secret>> {
-        let mut answers = Vec::with_capacity(paths.len());
-        let mut open = Vec::new();
-        let epoch = {
-            let mut state = self.state();
-            for path in paths {
-                let number = self.cell(path).load();
-                let key = key(path, Which::Current);
-                let found = self.look(&mut state, &key, number);
-                if found.is_none() {
-                    open.push((key, Stamp::now(number)));
-                }
-                answers.push(found.map(|answer| answer.map(|answer| answer.secret)));
-            }
-            state.epoch
-        };
-        let asked: Vec<SecretPath> = open.iter().map(|((path, _), _)| path.clone()).collect();
-        let read = match asked.is_empty() {
-            true => Vec::new(),
-            false => self.inner.get_many(&asked).await,
-        };
-        let mut read = open.into_iter().zip(read).map(|((key, stamp), answer)| {
-            match self.learn(&key, stamp, epoch, answer) {
-                Ok(kept) => Ok(self.answered(&kept, Origin::Fresh).secret),
-                Err(error) => self.bridge(&key, error).map(|answer| answer.secret),
-            }
-        });
-        let short = || Error::new(ErrorKind::Failed, "the store answered fewer than was asked");
-        answers
-            .into_iter()
-            .map(|found| found.unwrap_or_else(|| read.next().unwrap_or_else(|| Err(short()))))
-            .collect()
-    }
-
-    fn versioning(&self) -> Option<&dyn Versioning> {
-        self.inner.versioning().map(|_| self as &dyn Versioning)
-    }
-
-    /// Only the store's own: who remembers under a counter alone would outlive `ttl`. With
-    /// [`Answer::good_until`], use [`Cached::cell`].
-    fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
-        self.inner.change_cell(path)
-    }
-
-    fn mark(&self) -> Result<Option<StoreMark>> {
-        self.inner.mark()
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl Versioning for Cached {
-    async fn undelete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
-        let inner = self.inner.require_versioning("undelete")?;
-        self.change(path, inner.undelete(path, version)).await
-    }
-
-    async fn destroy(&self, path: &SecretPath, version: u64) -> Result<Change> {
-        let inner = self.inner.require_versioning("destroy")?;
-        self.change(path, inner.destroy(path, version)).await
-    }
-
-    async fn set_metadata(&self, path: &SecretPath, metadata: &Metadata) -> Result<Change> {
-        let inner = self.inner.require_versioning("set metadata")?;
-        self.change(path, inner.set_metadata(path, metadata)).await
-    }
 }
