@@ -6,7 +6,7 @@ use crate::error::{Fault, Result};
 use crate::header::StoreHeader;
 use crate::index;
 use crate::keys::{self, MAX_WRAPS, NameHash, Place, SharedKeks};
-use crate::read::{MAX_VALUE, blob};
+use crate::read::{self, MAX_VALUE, blob};
 use crate::record::Record;
 use crate::schema;
 use crate::store::Store;
@@ -129,7 +129,7 @@ impl Store {
             .map(|info| info.version)
             .collect();
         while let Some(row) = rows.next()? {
-            let version = row.get::<_, i64>(0)?.unsigned_abs();
+            let version = read::number(row.get(0)?)?;
             let (seal, body, wrapped) = (blob(row, 2)?, blob(row, 3)?, blob(row, 4)?);
             let times = record.history.times(version);
             let (true, Some((created, _))) = (kept.remove(&version), times) else {

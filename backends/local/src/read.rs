@@ -76,7 +76,7 @@ impl Store {
             return Err(Fault::Damaged("a record stands under another name"));
         }
         let newest: Option<i64> = row.get(1)?;
-        let newest = newest.and_then(|number| u64::try_from(number).ok());
+        let newest = newest.map(number).transpose()?;
         if newest.is_some_and(|newest| newest > head.last) {
             return Err(Fault::Damaged("an older record was put back"));
         }
@@ -133,12 +133,18 @@ impl Store {
                 .optional()?;
             let (sealed, newest) = found.ok_or_else(Error::not_found)?;
             let record = Record::open(&self.roots, &name, &sealed)?;
-            if newest.is_some_and(|newest| newest.unsigned_abs() > record.last()) {
+            let newest = newest.map(number).transpose()?;
+            if newest.is_some_and(|newest| newest > record.last()) {
                 return Err(Fault::Damaged("an older record was put back"));
             }
             Ok(record)
         })
     }
+}
+
+/// The number of a version, as its row has it.
+pub(crate) fn number(row: i64) -> Result<u64> {
+    u64::try_from(row).map_err(|_| Fault::Damaged("a version has a number below zero"))
 }
 
 /// A column that must be a blob.

@@ -9,6 +9,7 @@ use crate::crypto;
 use crate::error::{Fault, Result};
 use crate::header::{MAX_KEKS, StoreHeader};
 use crate::keys::{Keks, NameHash, Place, SharedKeks};
+use crate::read;
 use crate::record::Record;
 use crate::schema::Checkpoint;
 use crate::source::SourceKey;
@@ -196,7 +197,7 @@ impl Writing<'_> {
         wrapped: &[u8],
         record: &Record,
     ) -> Result<()> {
-        let version = version.unsigned_abs();
+        let version = read::number(version)?;
         let (created, _) = record
             .history
             .times(version)

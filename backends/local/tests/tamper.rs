@@ -118,6 +118,28 @@ fn records_do_not_move_between_names() {
 }
 
 #[test]
+fn a_version_number_below_zero_is_damage() {
+    let dir = folder();
+    let store = create(dir.path());
+    put(&store, "a", "one");
+    put(&store, "a", "two");
+    for version in [2, 1] {
+        sql(
+            dir.path(),
+            &format!("UPDATE versions SET version = -{version} WHERE version = {version}"),
+        );
+        assert!(damaged(&store), "{version}");
+        let rotated = store.rotate_keys(|_, _| {});
+        assert_eq!(rotated.unwrap_err().kind(), ErrorKind::Damaged);
+    }
+    let described = wait(store.describe(&path("a")));
+    assert_eq!(described.unwrap_err().kind(), ErrorKind::Damaged);
+    for which in [Which::Current, Which::Version(1)] {
+        assert_eq!(read(&store, "a", which), Err(ErrorKind::Damaged));
+    }
+}
+
+#[test]
 fn values_do_not_move_between_versions() {
     let dir = folder();
     let store = create(dir.path());
