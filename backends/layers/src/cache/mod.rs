@@ -26,9 +26,12 @@ const MISSING_SHARE: usize = 8;
 
 /// Keeps values and missing names in memory, asks for each once at a time, and bridges an outage.
 ///
-/// A value is dropped at once when it is changed through this, when its change counter moved, and
-/// when the store answers not-found, permission-denied or unauthenticated (which drops everything);
-/// it is wiped when its last reader is done. What others write elsewhere shows within `ttl`.
+/// A value is dropped at once when it is changed through this, and when the store answers not-found,
+/// permission-denied or unauthenticated (which drops everything). One whose change counter moved is
+/// never served again, and dropped by the next call for it or by [`Cached::sweep`]. What is dropped
+/// is wiped when its last reader is done. What others write elsewhere shows within `ttl`, and so
+/// does a change whose answer was lost and that the store carries out later.
+///
 /// A `get_many` is answered from here too, and asks for all that is missing in one call, which is
 /// not shared with other callers.
 pub struct Cached {
