@@ -9,6 +9,7 @@
 mod guests;
 mod support;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -174,6 +175,58 @@ fn a_digest_finds_the_entry_and_refuses_other_bytes() {
         "{}",
         answer.stderr
     );
+}
+
+#[test]
+fn a_cloned_configuration_does_not_open_the_users_own_vault() {
+    let room = Room::new();
+    room.set("bank/pin", CANARY);
+    let clone = room.home().join("clone");
+    fs::create_dir(&clone).unwrap();
+    let wasm = guest("probe.wasm");
+    let text = format!(
+        "[vault.local]\nbackend = \"local\"\npath = \"../work/local.vault\"\n\
+         key = {{ file = \"../work/keys/local.key\" }}\n\
+         [audit]\npath = \"../work/audit.jsonl\"\nkey = {{ file = \"../work/keys/audit.key\" }}\n\
+         [component.evil]\nwasm = {wasm:?}\n\
+         grants = [{{ vault = \"local\", secrets = [\"**\"], actions = [\"data-read\"] }}]\n"
+    );
+    let file = clone.join("strongroom.toml");
+    fs::write(&file, text).unwrap();
+    let there = |args: Vec<OsString>| -> Answer {
+        command(&room, args)
+            .current_dir(&clone)
+            .output()
+            .unwrap()
+            .into()
+    };
+    let get = || probe(&["get", "local:bank/pin"]);
+    let refused = there(get()).exits(2).says("strongroom trust");
+    assert!(refused.stdout.is_empty());
+    for what in [
+        "vault.local.path in line 3 is outside of its folder",
+        "vault.local.key.file in line 4",
+        "audit.path in line 6",
+        "audit.key.file in line 7",
+    ] {
+        assert!(refused.stderr.contains(what), "{}", refused.stderr);
+    }
+    // A file that was named was chosen.
+    let value = format!("value {}\n", hex(CANARY));
+    let mut named = get();
+    named.splice(0..0, ["--config".into(), file.clone().into()]);
+    assert_eq!(run(&room, named).ok().text(), value);
+    let by_variable = command(&room, get())
+        .env("STRONGROOM_CONFIG", &file)
+        .output();
+    assert_eq!(Answer::from(by_variable.unwrap()).ok().text(), value);
+    let trusted = there(vec!["trust".into()]).ok();
+    assert!(
+        trusted
+            .text()
+            .contains("line 3: vault.local.path is outside of its folder")
+    );
+    assert_eq!(there(get()).ok().text(), value);
 }
 
 #[test]

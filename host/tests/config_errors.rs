@@ -429,16 +429,16 @@ fn a_whole_file_reads_as_it_says() {
         (audit.rotate, audit.keep_for.as_secs()),
         (1 << 30, 90 * 86400)
     );
-    assert_eq!(config.sends_elsewhere(), []);
+    assert_eq!(config.reaches_out(), []);
     let digest = strongroom::grants::Digest::of(text.as_bytes());
     assert_eq!(config.digest(), digest);
 }
 
 #[test]
-fn what_sends_secrets_elsewhere_is_found() {
+fn what_reaches_out_is_found() {
     let elsewhere = |text: &str| {
         let config = parse(format!("[vault.b]\nbackend = 'memory'\n{text}").as_bytes()).unwrap();
-        let found = config.sends_elsewhere().iter();
+        let found = config.reaches_out().iter();
         found
             .map(|it| format!("{}:{}", it.line, it.what))
             .collect::<Vec<_>>()
@@ -454,6 +454,15 @@ fn what_sends_secrets_elsewhere_is_found() {
         ["3:vault.b.auth.token_url"]
     );
     assert_eq!(elsewhere("region = 'r'\nverify-tls = true"), [""; 0]);
+    assert_eq!(elsewhere("key = { env = 'K' }"), ["3:vault.b.key.env"]);
+    assert_eq!(
+        elsewhere(
+            "'url\u{1b}[2J' = 'h'"
+                .replace("'url\u{1b}[2J'", "\"url\\u001b[2J\"")
+                .as_str()
+        ),
+        ["3:vault.b.url\\u{1b}[2J"]
+    );
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn the_named_file_comes_first_then_the_folder_then_the_user() {
 }
 
 #[test]
-fn a_found_file_that_sends_secrets_elsewhere_needs_trust_for_each_text() {
+fn a_found_file_that_reaches_out_needs_trust_for_each_text() {
     let dir = TempDir::new().unwrap();
     let state = dir.path().join("state/strongroom");
     let list = TrustList::at(state.clone());
@@ -194,7 +194,9 @@ fn a_found_file_that_sends_secrets_elsewhere_needs_trust_for_each_text() {
     let refused = list.require(&found(true), &config).unwrap_err();
     assert!(matches!(refused, Untrusted::NotAccepted { .. }));
     assert!(
-        refused.to_string().contains("vault.a.endpoint in line 3"),
+        refused
+            .to_string()
+            .contains("vault.a.endpoint in line 3 sends secrets"),
         "{refused}"
     );
     assert!(
@@ -224,8 +226,112 @@ fn a_found_file_that_sends_secrets_elsewhere_needs_trust_for_each_text() {
     write(&copy, "", 0o600);
     assert!(
         list.require(&found(true), &load(&copy).unwrap()).is_ok(),
-        "nothing is sent"
+        "it reaches nothing"
     );
+}
+
+/// A stranger's grants must not act on the user's own store.
+#[test]
+fn stores_keys_and_logs_outside_of_the_folder_are_found() {
+    let dir = TempDir::new().unwrap();
+    let own = dir.path().join("own");
+    let user = dir.path().join("user");
+    fs::create_dir(&own).unwrap();
+    fs::create_dir_all(user.join("keys")).unwrap();
+    fs::create_dir(own.join("keys")).unwrap();
+    for file in ["user/store", "user/keys/k", "own/store", "own/keys/k"] {
+        fs::write(dir.path().join(file), "").unwrap();
+    }
+    symlink("../user/store", own.join("link")).unwrap();
+    symlink("../user", own.join("linked")).unwrap();
+    symlink("../user/none-yet", own.join("dangling")).unwrap();
+    symlink("round", own.join("round")).unwrap();
+    symlink("keys/k", own.join("inner")).unwrap();
+    // The folder may itself be reached through a link.
+    let way = dir.path().join("way");
+    symlink(&own, &way).unwrap();
+    let path = way.join("strongroom.toml");
+    let reaches = |text: &str| {
+        write(&path, text, 0o600);
+        let config = load(&path).unwrap();
+        let found = config.reaches_out().iter();
+        found
+            .map(|it| format!("{}:{} {}", it.line, it.what, it.why))
+            .collect::<Vec<_>>()
+    };
+    let vault = |settings: &str| reaches(&format!("[vault.a]\nbackend = 'memory'\n{settings}"));
+    let absolute = |file: &Path| format!("path = '{}'", file.display());
+    for inside in [
+        "path = 'store'".to_owned(),
+        "path = 'keys/../store'".into(),
+        "path = 'new/store'".into(),
+        "key = { file = 'keys/k', allow-links = true }".into(),
+        "key = { file = 'inner', allow-links = true }".into(),
+        "key = { passphrase-file = 'keys/pass' }".into(),
+        "path = '../own/store'".into(),
+        "path = '.'".into(),
+        absolute(&own.join("store")),
+    ] {
+        assert_eq!(vault(&inside), [""; 0], "{inside}");
+    }
+    for outside in [
+        "path = '../user/store'".to_owned(),
+        "path = '../user/none'".into(),
+        "path = 'none/../../user/store'".into(),
+        "path = '..'".into(),
+        "path = '../own-too/store'".into(),
+        "path = 'link'".into(),
+        "path = 'linked/store'".into(),
+        "path = 'linked/none'".into(),
+        "path = 'dangling'".into(),
+        "path = 'round'".into(),
+        absolute(&user.join("store")),
+    ] {
+        assert_eq!(
+            vault(&outside),
+            ["3:vault.a.path is outside of its folder"],
+            "{outside}"
+        );
+    }
+    for (key, what) in [
+        ("key = { file = '../user/keys/k' }", "key.file"),
+        (
+            "key = { passphrase-file = 'linked/p' }",
+            "key.passphrase-file",
+        ),
+        ("json = '/run/all.json'", "json"),
+        ("token_file = '/run/token'", "token_file"),
+    ] {
+        let found = vault(key);
+        assert_eq!(
+            found,
+            [format!("3:vault.a.{what} is outside of its folder")]
+        );
+    }
+    assert_eq!(
+        vault("key = { env = 'K' }"),
+        ["3:vault.a.key.env uses your variables"]
+    );
+    assert_eq!(
+        reaches("[audit]\npath = '../user/l'\nkey = { file = 'linked/keys/k' }\n"),
+        [
+            "2:audit.path is outside of its folder",
+            "3:audit.key.file is outside of its folder"
+        ]
+    );
+    assert_eq!(
+        reaches(
+            "[audit]\npath = 'l'\nkey = { file = 'keys/l' }\n[component.c]\nwasm = '/c.wasm'\n"
+        ),
+        [""; 0],
+        "a component may lie anywhere"
+    );
+    let other = Backends::new(["env", "far"]);
+    for (backend, why) in [("env", "variables"), ("far", "account")] {
+        write(&path, &format!("[vault.a]\nbackend = '{backend}'\n"), 0o600);
+        let config = Config::load(&path, &other).unwrap();
+        assert!(config.reaches_out()[0].why.to_string().contains(why));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `strongroom trust`: accepts a configuration that sends secrets elsewhere.
+//! `strongroom trust`: accepts a configuration that reaches beyond its folder.
 
 use serde_json::json;
 use strongroom::config::trust::TrustList;
@@ -7,45 +7,48 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 
-/// Accept the configuration in the current folder, although it sends secrets elsewhere
+/// Accept the configuration in the current folder, although it reaches beyond that folder
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A configuration that came with someone else's files could name an endpoint of theirs and draw
-secrets or tokens to it. Read it, then accept it as it stands: any change needs accepting anew.")]
+secrets or tokens to it, or name your own vault and grant it to their component. So one that names
+an endpoint, a variable, or a vault, key or log outside of its folder is used only once it was
+accepted. Read it, then accept it as it stands: any change needs accepting anew.")]
 pub(crate) struct Args {}
 
 /// Runs `trust`.
 pub(crate) async fn run(_: Args, context: &Context) -> Result<(), Failure> {
     let (found, config) = context.load()?;
-    let elsewhere = config.sends_elsewhere();
-    let needed = !elsewhere.is_empty();
+    let reaches = config.reaches_out();
+    let needed = !reaches.is_empty();
     if needed {
         TrustList::for_user()
             .and_then(|list| list.add(&config))
             .map_err(|e| Failure::failed(format!("cannot keep the list of trusted files: {e}")))?;
     }
     if context.json {
-        let names = elsewhere
-            .iter()
-            .map(|e| json!({ "line": e.line, "what": e.what }));
+        let names = reaches.iter().map(
+            |reach| json!({ "line": reach.line, "what": reach.what, "why": reach.why.to_string() }),
+        );
         return output::document(&json!({
             "config": config.file().display().to_string(),
             "digest": config.digest().to_string(),
             "trusted": needed,
-            "sends-elsewhere": names.collect::<Vec<_>>(),
+            "reaches-out": names.collect::<Vec<_>>(),
         }));
     }
-    let file = config.file().display();
+    let file = output::printable(&config.file().display().to_string());
     if !needed {
         return output::line(&format!(
-            "{file} sends nothing elsewhere and needs no trust"
+            "{file} reaches nothing beyond its folder and needs no trust"
         ));
     }
-    for part in elsewhere {
+    for reach in reaches {
         output::line(&format!(
-            "line {}: {}",
-            part.line,
-            output::printable(&part.what)
+            "line {}: {} {}",
+            reach.line,
+            output::printable(&reach.what),
+            reach.why
         ))?;
     }
     if !found.in_current_folder {

@@ -42,8 +42,8 @@ pub(super) fn user_dir(variable: &str, default: &str) -> Option<PathBuf> {
 pub struct Found {
     /// The file.
     pub path: PathBuf,
-    /// Whether nobody named it: it merely lay in the current folder. What it sends elsewhere needs
-    /// trust then.
+    /// Whether nobody named it: it merely lay in the current folder. Where it reaches out of it,
+    /// it needs trust then.
     pub in_current_folder: bool,
 }
 

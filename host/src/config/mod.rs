@@ -13,6 +13,7 @@ mod locate;
 mod owned;
 mod parse;
 mod quotas;
+mod reach;
 mod reader;
 mod restart;
 mod secrets;
@@ -33,6 +34,7 @@ pub use file::MAX_BYTES;
 pub use locate::{Found, NotFound, Places, locate};
 pub use owned::{Exposed, refuse_others};
 pub use quotas::Quotas;
+pub use reach::{Reach, Why};
 pub use restart::{RestartOnly, restart_only_changes};
 pub use units::{UnitError, parse_duration, parse_size};
 pub use vault::{Backends, VaultConfig};
@@ -44,7 +46,7 @@ use crate::grants::{Digest, Grant, Name, Policy};
 #[non_exhaustive]
 pub struct Config {
     source: Arc<Source>,
-    sends_elsewhere: Vec<Elsewhere>,
+    reaches_out: Vec<Reach>,
     /// The vault of the command line, and of components that name none.
     pub default_vault: Option<VaultId>,
     /// The vaults.
@@ -91,15 +93,6 @@ pub struct RoleConfig {
     pub grants: Vec<Grant>,
     /// The line where it begins.
     pub line: usize,
-}
-
-/// A setting that sends secrets or tokens to a place of the file's choice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elsewhere {
-    /// The line of the setting.
-    pub line: usize,
-    /// Which setting: `vault.prod.endpoint`.
-    pub what: String,
 }
 
 /// Where a configuration came from.
@@ -154,10 +147,11 @@ impl Config {
         self.source.resolve(path)
     }
 
-    /// What in this file sends secrets or tokens to a place of the file's choice. Where it was
-    /// merely found in the current folder, it needs [`trust`] then.
-    pub fn sends_elsewhere(&self) -> &[Elsewhere] {
-        &self.sends_elsewhere
+    /// What in this file reaches beside the files that came with it: an endpoint, a store, a key or
+    /// a log outside of its folder (links are followed, as they were when it was read), a variable.
+    /// Where it was merely found in the current folder, it needs [`trust`] then.
+    pub fn reaches_out(&self) -> &[Reach] {
+        &self.reaches_out
     }
 
     /// Compiles the grants.

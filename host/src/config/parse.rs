@@ -13,7 +13,7 @@ use super::grant::grants;
 use super::quotas::quotas;
 use super::reader::{At, Reader, Section, library_message, quoted};
 use super::vault::{Backends, VaultConfig, vault};
-use super::{ComponentConfig, Config, Quotas, RoleConfig, Source, file, secrets};
+use super::{ComponentConfig, Config, Quotas, RoleConfig, Source, file, reach, secrets};
 use crate::grants::{Digest, Name, nearest};
 
 /// Words that have a meaning to come; the file is refused rather than read without them.
@@ -80,7 +80,7 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
     let reader = root.reader;
     let mut config = Config {
         source: source.clone(),
-        sends_elsewhere: Vec::new(),
+        reaches_out: Vec::new(),
         default_vault: None,
         vaults: BTreeMap::new(),
         components: BTreeMap::new(),
@@ -100,7 +100,7 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
         // A vault with problems of its own is still there for grants to name.
         known.vaults.insert(id.clone(), ());
         secrets::refuse_keys(&section);
-        config.sends_elsewhere.extend(secrets::elsewhere(&section));
+        config.reaches_out.extend(reach::of_vault(&section, source));
         if let Some(vault) = vault(section, id.clone(), source, backends) {
             stores.vault(reader, source, &vault);
             config.vaults.insert(id, vault);
@@ -108,13 +108,17 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
     }
     config.default_vault = default_vault(root, &known);
     config.quotas = quotas(root.section("quotas"), Quotas::default());
+    let mut reached = Vec::new();
     config.audit = root.section("audit").and_then(|section| {
         secrets::refuse_keys(&section);
+        reached = reach::of_audit(&section, source);
         let span = section.span().clone();
         let audit = audit(section, source)?;
         stores.audit(reader, &audit, &span);
         Some(audit)
     });
+    config.reaches_out.extend(reached);
+    config.reaches_out.sort_by_key(|reach| reach.line);
     for (name, mut section) in root.entries("role") {
         let line = reader.line(&name.span);
         let grants = grants(&mut section, &known);

@@ -1,11 +1,10 @@
-//! What a configuration must not hold, and what makes it dangerous to take from a stranger.
+//! What a configuration must not hold.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Elsewhere;
 use super::reader::{Reader, Section, quoted};
 
 /// Keys that hold a credential wherever they stand. Their `-file` and `-env` forms name a place.
@@ -27,9 +26,6 @@ const CREDENTIALS: [&str; 16] = [
     "session-token",
     "token",
 ];
-
-/// Parts of keys that say where a backend sends its requests.
-const PLACES: [&str; 6] = ["endpoint", "addr", "url", "uri", "proxy", "host"];
 
 /// The tables that map names to names: their keys are secrets' names, not settings.
 const NAMES: &str = "names";
@@ -106,32 +102,11 @@ fn credential(text: &str) -> Option<&'static str> {
     None
 }
 
-/// The settings of a vault that send secrets or tokens to a place of the file's choice.
-pub(super) fn elsewhere(section: &Section<'_, '_>) -> Vec<Elsewhere> {
-    let mut found = Vec::new();
-    let prefix = section.name().to_owned();
-    walk(section.table(), &mut |path, key, span, value| {
-        let unverified = match value {
-            DeValue::Boolean(false) => key.contains("verify"),
-            DeValue::Boolean(true) => key.contains("insecure") || key.contains("skip"),
-            _ => false,
-        };
-        let place = PLACES.iter().any(|part| key.contains(part));
-        if unverified || (place && !matches!(value, DeValue::Table(_))) {
-            found.push(Elsewhere {
-                line: section.reader.line(span),
-                what: format!("{prefix}.{path}"),
-            });
-        }
-    });
-    found
-}
-
-type Visit<'v> = dyn FnMut(&str, &str, &Range<usize>, &DeValue<'_>) + 'v;
+pub(super) type Visit<'v> = dyn FnMut(&str, &str, &Range<usize>, &DeValue<'_>) + 'v;
 
 /// Visits every key of a table and the tables in it: its path, its own name in one spelling, its
 /// place and its value. The parser bounds the depth.
-fn walk(table: &DeTable<'_>, visit: &mut Visit<'_>) {
+pub(super) fn walk(table: &DeTable<'_>, visit: &mut Visit<'_>) {
     fn inner(table: &DeTable<'_>, outer: &str, visit: &mut Visit<'_>) {
         for (key, value) in table {
             let name = key.get_ref();

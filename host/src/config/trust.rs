@@ -1,8 +1,9 @@
 //! Which configurations of a current folder the user has accepted.
 //!
-//! A cloned repository may hold a configuration that sends the user's secrets or tokens to itself.
-//! One that was merely found in the current folder and names an endpoint, an address or
-//! `verify-tls = false` is therefore used only after the user accepted it, and again after each change.
+//! A cloned repository may hold a configuration that sends the user's secrets or tokens to itself, or
+//! that grants its own components the user's own store. One that was merely found in the current
+//! folder and names an endpoint, `verify-tls = false`, a variable, or a store, key or log outside of
+//! its folder is therefore used only after the user accepted it, and again after each change.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::platform;
 use super::locate::user_dir;
-use super::{Config, Elsewhere, Found, refuse_others};
+use super::{Config, Found, Reach, refuse_others};
 
 const LIST: &str = "trusted";
 /// Far more than a user accepts in a lifetime.
@@ -26,13 +27,13 @@ pub struct TrustList {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Untrusted {
-    /// It was found in the current folder, sends secrets elsewhere, and was not accepted as it is now.
-    #[error("{} was found in the current folder and sends secrets or tokens where it says ({}): read it, then run 'strongroom trust'", .file.display(), .what.iter().map(|it| format!("{} in line {}", it.what, it.line)).collect::<Vec<_>>().join(", "))]
+    /// It was found in the current folder, reaches out of it, and was not accepted as it is now.
+    #[error("{} was found in the current folder and reaches beyond it ({}): read it, then run 'strongroom trust'", .file.display(), .what.iter().map(|it| format!("{} in line {} {}", it.what, it.line, it.why)).collect::<Vec<_>>().join(", "))]
     NotAccepted {
         /// The configuration.
         file: PathBuf,
-        /// The settings that do so.
-        what: Vec<Elsewhere>,
+        /// The settings that do so, and how.
+        what: Vec<Reach>,
     },
     /// Whether it was accepted cannot be told.
     #[error("the list of trusted configurations cannot be used: {0}")]
@@ -100,9 +101,9 @@ impl TrustList {
     ///
     /// # Errors
     ///
-    /// [`Untrusted`] for what was merely found, sends secrets elsewhere and was not accepted.
+    /// [`Untrusted`] for what was merely found, reaches out of its folder and was not accepted.
     pub fn require(&self, found: &Found, config: &Config) -> Result<(), Untrusted> {
-        let what = config.sends_elsewhere();
+        let what = config.reaches_out();
         if !found.in_current_folder || what.is_empty() || self.holds(config)? {
             return Ok(());
         }
