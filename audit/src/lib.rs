@@ -77,6 +77,8 @@ mod claim;
 mod entry;
 mod error;
 mod files;
+#[cfg(test)]
+mod forged_tests;
 mod journal;
 mod keys;
 mod line;

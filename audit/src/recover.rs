@@ -113,6 +113,8 @@ struct Recovery<'a> {
     /// Intents: where their lines stand, or the lines themselves.
     intents: BTreeMap<u64, Option<Record>>,
     ended: BTreeSet<u64>,
+    /// Its `close` is in the log or goes there now: only the journal was left to remove.
+    closed: bool,
     /// Calls that a power cut took from both the log and the journal.
     lost: Option<(u64, u64)>,
 }
@@ -132,6 +134,7 @@ impl<'a> Recovery<'a> {
             known: 0,
             intents: BTreeMap::new(),
             ended: BTreeSet::new(),
+            closed: false,
             lost: None,
         })
     }
@@ -150,6 +153,14 @@ impl<'a> Recovery<'a> {
             .into_iter()
             .filter(|(intent, _)| !self.ended.contains(intent))
             .collect();
+        // Nothing may follow a writer's end, but for what a power cut took before it.
+        if self.closed && self.lost.is_none() {
+            self.commit()?;
+            return Ok(format!(
+                "writer {} had ended; its journal is removed",
+                self.found.writer
+            ));
+        }
         let unknown = open.len();
         let last_call = call;
         for (intent, record) in open {
@@ -170,17 +181,23 @@ impl<'a> Recovery<'a> {
             self.found.writer, self.recoverer
         );
         self.write_recovered(call, &detail);
-        if !self.out.is_empty() {
-            let out = std::mem::take(&mut self.out);
-            image::begin_batch(
-                &self.found.file,
-                self.chain.claim.file,
-                self.chain.claim.len,
-            )
-            .map_err(|e| Error::io("cannot write", &self.found.path, e))?;
-            self.chain.commit(&out)?;
-        }
+        self.commit()?;
         Ok(format!("recovered writer {}: {detail}", self.found.writer))
+    }
+
+    /// Brings what was gathered into the log.
+    fn commit(&mut self) -> Result<(), Error> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        image::begin_batch(
+            &self.found.file,
+            self.chain.claim.file,
+            self.chain.claim.len,
+        )
+        .map_err(|e| Error::io("cannot write", &self.found.path, e))?;
+        self.chain.commit(&out)
     }
 
     /// Takes the ring's records; gives the last call and whether something after it is damaged.
@@ -213,6 +230,7 @@ impl<'a> Recovery<'a> {
                     call += 1;
                     pos += meta.slots;
                     self.ended.extend(meta.of);
+                    self.closed |= meta.action == Action::Close;
                     if meta.intent {
                         self.note_intent(call, start);
                     }
@@ -303,18 +321,21 @@ impl<'a> Recovery<'a> {
             return Ok(known);
         };
         let offset = self.image.load(W_BATCH_OFFSET);
+        let mut closed = false;
         self.each_line(&file, offset, |raw, call| {
             known = known.max(call);
+            closed |= raw.principal == SYSTEM && raw.action == Action::Close;
             if let Some((_, of)) = raw.of.and_then(split_call) {
                 return Some(of);
             }
             None
         })?;
+        self.closed |= closed;
         Ok(known)
     }
 
     fn last_in_log(&mut self) -> Result<u64, Error> {
-        let mut last = 0;
+        let (mut last, mut closed) = (0, false);
         let mut paths: Vec<PathBuf> = retention::closed_files(&self.chain.path)?
             .into_iter()
             .map(|(_, path)| path)
@@ -322,11 +343,13 @@ impl<'a> Recovery<'a> {
         paths.push(self.chain.path.clone());
         for path in paths {
             let file = files::open_checked(&path, false, files::Secrecy::Public)?;
-            self.each_line(&file, 0, |_, call| {
+            self.each_line(&file, 0, |raw, call| {
                 last = last.max(call);
+                closed |= raw.principal == SYSTEM && raw.action == Action::Close;
                 None
             })?;
         }
+        self.closed |= closed;
         Ok(last)
     }
 
