@@ -1,15 +1,30 @@
 //! The backends that this program has: the only place that ties them to the broker.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use strongroom::{Registry, VaultTable};
+use strongroom_backend::{Error, ErrorKind};
 use strongroom_backend_local::{Config, LocalBackend};
 
-/// Every backend that a configuration may name.
-pub(crate) fn registry() -> Registry {
-    Registry::new().with("local", |vault: &VaultTable<'_>| {
+use crate::commands::keys;
+
+/// Every backend that the configuration in `file` may name.
+pub(crate) fn registry(file: &Path) -> Registry {
+    let draft = keys::draft_beside(file);
+    Registry::new().with("local", move |vault: &VaultTable<'_>| {
         let settings: Config = vault.settings()?;
-        Ok(Arc::new(LocalBackend::open(&settings, &vault.base_dir())?))
+        let store = LocalBackend::open(&settings, &vault.base_dir()).map_err(|error| {
+            if error.kind() != ErrorKind::Unauthenticated || !draft.exists() {
+                return error;
+            }
+            let text = format!(
+                "{error}; {} is there: a `strongroom keys rekey` may have broken off, run it again",
+                draft.display()
+            );
+            Error::new(ErrorKind::Unauthenticated, text).with_source(error)
+        })?;
+        Ok(Arc::new(store))
     })
 }
 

@@ -70,7 +70,7 @@ impl Context {
         // Before anything is opened: a file in the current folder may come from someone else's
         // repository. What was looked at is what is used; the file is not read again.
         require_trust(&found, &config)?;
-        let builder = Broker::builder().registry(backends::registry());
+        let builder = Broker::builder().registry(backends::registry(config.file()));
         Ok(builder.config(config).reload(reload).build().await?)
     }
 

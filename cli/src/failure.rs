@@ -222,7 +222,7 @@ fn audit_exit(error: &audit::Error) -> Exit {
 }
 
 /// The kind that the backend gave, where a backend is at the bottom of it.
-fn backend_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+pub(crate) fn backend_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(backend) = error.downcast_ref::<strongroom_backend::Error>() {

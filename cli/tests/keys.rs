@@ -85,6 +85,77 @@ fn a_new_key_file_takes_the_place_of_the_old_one() {
     room.run(["get", "app/3"]).exits(2);
 }
 
+/// What a rekey leaves that is killed once the store has its new key.
+fn broken_off(room: &Room, source: [&str; 2]) {
+    let file = room.path("strongroom.toml");
+    let before = fs::read(&file).unwrap();
+    room.run(["keys", "rekey", source[0], source[1]]).ok();
+    fs::copy(&file, room.path("strongroom.toml.rekey")).unwrap();
+    fs::write(&file, before).unwrap();
+}
+
+#[test]
+fn a_rekey_that_broke_off_is_finished_by_running_it_again() {
+    let room = room();
+    let source = ["--file", "keys/new.key"];
+    broken_off(&room, source);
+    room.run(["get", "app/1"]).exits(2).says("run it again");
+    room.run(["doctor"]).exits(1);
+    // Another source finishes nothing, and takes no trace of the right one away.
+    room.run(["keys", "rekey", "--file", "keys/other.key"])
+        .exits(2)
+        .says("run it again");
+    assert!(!room.path("keys/other.key").exists());
+    room.run(["get", "app/1"]).exits(2).says("run it again");
+    let answer = room.run(["keys", "rekey", source[0], source[1], "--json"]);
+    assert_eq!(
+        answer.ok().json()["key"],
+        "key = { file = \"keys/new.key\" }"
+    );
+    assert!(!room.path("strongroom.toml.rekey").exists());
+    assert_eq!(room.get("app/1"), b"value 1");
+    assert_eq!(
+        outcomes(&room, "keys-rekey"),
+        ["intent", "allowed", "intent", "allowed"]
+    );
+    room.run(["audit", "verify"]).ok();
+    room.run(["doctor"]).ok();
+    // A draft alone, from before the store changed, is in nobody's way.
+    fs::write(room.path("strongroom.toml.rekey"), "half a li").unwrap();
+    assert_eq!(room.get("app/1"), b"value 1");
+    room.run(["keys", "rekey", "--file", "keys/third.key"]).ok();
+    assert!(!room.path("strongroom.toml.rekey").exists());
+    assert_eq!(room.get("app/1"), b"value 1");
+}
+
+#[test]
+fn a_rekey_to_a_passphrase_is_finished_too() {
+    let room = room();
+    let file = room.path("passphrase");
+    fs::write(&file, "correct horse battery staple\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let source = ["--passphrase-file", "passphrase"];
+    broken_off(&room, source);
+    room.run(["get", "app/1"]).exits(2);
+    room.run(["keys", "rekey", source[0], source[1]]).ok();
+    assert_eq!(room.get("app/1"), b"value 1");
+}
+
+#[test]
+fn a_rekey_leaves_no_draft_and_waits_for_no_other() {
+    let room = room();
+    let lock = fs::File::open(room.path("strongroom.toml")).unwrap();
+    lock.lock().unwrap();
+    room.run(["keys", "rekey", "--file", "keys/new.key"])
+        .exits(5)
+        .says("another");
+    drop(lock);
+    assert!(!room.path("strongroom.toml.rekey").exists());
+    room.run(["keys", "rekey", "--file", "keys/new.key"]).ok();
+    assert!(!room.path("strongroom.toml.rekey").exists());
+    assert_eq!(room.get("app/1"), b"value 1");
+}
+
 #[test]
 fn a_passphrase_opens_the_same_store() {
     let room = room();

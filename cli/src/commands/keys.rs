@@ -6,17 +6,18 @@ mod setting;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use strongroom::Broker;
 use strongroom::audit::Action;
-use strongroom::backend::VaultId;
+use strongroom::backend::{ErrorKind, VaultId};
 use strongroom::config::{Config, VaultConfig};
+use strongroom::{Broker, CallError};
 use strongroom_backend_local::{self as local, LocalBackend};
 
 use crate::context::Context;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, backend_kind, chain};
 use crate::output;
 use record::Recorded;
 use setting::Setting;
+pub(crate) use setting::draft_beside;
 
 /// Give a local vault new keys
 #[derive(Debug, clap::Args)]
@@ -50,7 +51,8 @@ Examples:
   strongroom keys rekey prod --passphrase-file /run/keys/passphrase
 
 The configuration gets the new source. The old one no longer opens the store; it still opens copies
-that were made before, so destroy it only when those are gone.")]
+that were made before, so destroy it only when those are gone. If it breaks off, run it again with the
+same source: it goes on where it stopped.")]
 struct Rekey {
     /// The vault [default: the default vault]
     #[arg(value_parser = vault_id)]
@@ -87,7 +89,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
 async fn rotate(broker: &Broker, args: Rotate, context: &Context) -> Result<(), Failure> {
     let config = broker.config();
     let vault = vault(&config, args.vault)?;
-    let store = open(broker, vault).await?;
+    listed(broker, vault)
+        .await
+        .map_err(|error| Failure::from(error).while_doing(vault.id.as_str()))?;
+    let store = opened(vault, None).await?;
     let bar = output::progress(0, "wrapping");
     let moving = bar.clone();
     let record = Recorded::begin(
@@ -106,7 +111,7 @@ async fn rotate(broker: &Broker, args: Rotate, context: &Context) -> Result<(), 
     });
     let (rotation, store) = rotated.await?;
     bar.finish_and_clear();
-    record.end(rotation.is_ok(), &store).await?;
+    record.end(rotation.is_ok(), Some(&store)).await?;
     let rotation = rotation.map_err(|error| failed(&vault.id, &error))?;
     if !rotation.scrubbed {
         output::warning("a reader held old pages back; they go with the next change of the vault");
@@ -130,24 +135,18 @@ async fn rekey(broker: &Broker, args: Rekey, context: &Context) -> Result<(), Fa
     let config = broker.config();
     let vault = vault(&config, args.vault)?;
     let source = source(&args.source)?;
-    // Written beside the configuration and read back before the store changes: from then on only
-    // a rename is left to do.
-    let setting = Setting::prepare(&config, &vault.id, &source)?;
-    let store = open(broker, vault).await?;
-    let record = Recorded::begin(
-        broker,
-        &vault.id,
-        Action::KeysRekey,
-        "strongroom keys rekey",
-    )
-    .await?;
-    let base = config.resolve(Path::new(""));
-    let new = source.clone();
-    let (changed, store) = blocking(move || (store.rekey(&new, &base), store)).await?;
-    record.end(changed.is_ok(), &store).await?;
-    changed.map_err(|error| failed(&vault.id, &error))?;
-    let line = setting.line().to_owned();
-    setting.commit()?;
+    let line = match listed(broker, vault).await {
+        Ok(()) => change(broker, &config, vault, source).await?,
+        Err(error) => {
+            let wrong_key = backend_kind(&error) == Some(ErrorKind::Unauthenticated);
+            // Killed between the store and the configuration, an earlier run has left the store
+            // with the new key alone: then the setting is all that is missing.
+            if !wrong_key || opened(vault, Some(source.clone())).await.is_err() {
+                return Err(Failure::from(error).while_doing(vault.id.as_str()));
+            }
+            finish(broker, &config, vault, &source).await?
+        }
+    };
     if context.json {
         return output::document(&json!({ "vault": vault.id.as_str(), "key": line }));
     }
@@ -159,6 +158,53 @@ async fn rekey(broker: &Broker, args: Rekey, context: &Context) -> Result<(), Fa
         "restart hosts that run with the old source; it still opens older copies of the store",
     );
     Ok(())
+}
+
+/// Gives the store the new source, then the configuration; its new line.
+async fn change(
+    broker: &Broker,
+    config: &Config,
+    vault: &VaultConfig,
+    source: local::KeySource,
+) -> Result<String, Failure> {
+    let store = opened(vault, None).await?;
+    // Written beside the configuration and read back before the store changes: from then on only
+    // a rename is left to do.
+    let mut setting = Setting::prepare(config, &vault.id, &source)?;
+    let record = begin_rekey(broker, vault).await?;
+    setting.keep();
+    let base = config.resolve(Path::new(""));
+    let (changed, store) = blocking(move || (store.rekey(&source, &base), store)).await?;
+    let recorded = record.end(changed.is_ok(), Some(&store)).await;
+    if let Err(error) = changed {
+        if opened(vault, None).await.is_ok() {
+            setting.discard();
+        }
+        return Err(failed(&vault.id, &error));
+    }
+    // Also where the outcome is not on record: the intent is, and nothing else opens the store.
+    let line = setting.commit()?;
+    recorded.map(|()| line)
+}
+
+/// Gives the configuration the source that the store has already; its new line.
+async fn finish(
+    broker: &Broker,
+    config: &Config,
+    vault: &VaultConfig,
+    source: &local::KeySource,
+) -> Result<String, Failure> {
+    let mut setting = Setting::prepare(config, &vault.id, source)?;
+    setting.keep();
+    let record = begin_rekey(broker, vault).await?;
+    let committed = setting.commit();
+    record.end(committed.is_ok(), None).await?;
+    committed
+}
+
+async fn begin_rekey(broker: &Broker, vault: &VaultConfig) -> Result<Recorded, Failure> {
+    let via = "strongroom keys rekey";
+    Recorded::begin(broker, &vault.id, Action::KeysRekey, via).await
 }
 
 fn vault(config: &Config, named: Option<VaultId>) -> Result<&VaultConfig, Failure> {
@@ -180,16 +226,26 @@ fn vault(config: &Config, named: Option<VaultId>) -> Result<&VaultConfig, Failur
     Ok(vault)
 }
 
-/// The store, once the broker has opened it too: it refuses one that was set back.
-async fn open(broker: &Broker, vault: &VaultConfig) -> Result<LocalBackend, Failure> {
+/// Has the broker open the store: it refuses one that was set back.
+async fn listed(broker: &Broker, vault: &VaultConfig) -> Result<(), CallError> {
     let session = broker.operator()?.via("strongroom keys");
     session
         .list(&format!("{}:", vault.id), None)
         .await
-        .map_err(|error| Failure::from(error).while_doing(vault.id.as_str()))?;
-    let settings: local::Config = vault
+        .map(drop)
+}
+
+/// The store, opened with its own key source or another one.
+async fn opened(
+    vault: &VaultConfig,
+    source: Option<local::KeySource>,
+) -> Result<LocalBackend, Failure> {
+    let mut settings: local::Config = vault
         .settings()
         .map_err(|wrong| Failure::usage(wrong.to_string()))?;
+    if let Some(source) = source {
+        settings.key = source;
+    }
     let base = vault.resolve(Path::new(""));
     let opened = blocking(move || LocalBackend::open(&settings, &base)).await?;
     opened.map_err(|error| failed(&vault.id, &error))
@@ -210,7 +266,6 @@ fn source(source: &Source) -> Result<local::KeySource, Failure> {
 }
 
 fn failed(vault: &VaultId, error: &strongroom::backend::Error) -> Failure {
-    use strongroom::backend::ErrorKind;
     let message = format!("{vault}: {}", chain(error));
     match error.kind() {
         ErrorKind::Unavailable => Failure::unavailable(message),

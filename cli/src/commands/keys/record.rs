@@ -47,9 +47,9 @@ impl Recorded {
         Ok(recorded)
     }
 
-    /// Records how it ended, with the counter that the store has now.
-    pub(super) async fn end(self, done: bool, store: &LocalBackend) -> Result<(), Failure> {
-        let mark = store.mark().ok().flatten();
+    /// Records how it ended, with the counter that `store` has now where it was changed.
+    pub(super) async fn end(self, done: bool, store: Option<&LocalBackend>) -> Result<(), Failure> {
+        let mark = store.and_then(|store| store.mark().ok().flatten());
         let outcome = if done {
             Outcome::Allowed
         } else {

@@ -1,23 +1,28 @@
 //! The key source of a vault in `strongroom.toml`, replaced in one step.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use strongroom::backend::VaultId;
 use strongroom::config::Config;
 use strongroom_backend_local::{self as local, KeySource};
-use tempfile::NamedTempFile;
 use toml_edit::{DocumentMut, InlineTable, Item, Value};
 
 use crate::backends;
 use crate::failure::Failure;
 
 /// A configuration with the new source, beside the one in force.
+///
+/// The draft has a fixed name: where a run was killed, it says so to those that the store no longer
+/// opens for. The configuration is locked meanwhile, so there is only one draft at a time.
 pub(super) struct Setting {
-    draft: NamedTempFile,
+    draft: PathBuf,
     file: PathBuf,
     line: String,
+    keep: bool,
+    _lock: File,
 }
 
 impl Setting {
@@ -29,6 +34,7 @@ impl Setting {
     ) -> Result<Self, Failure> {
         // Through a link: the file itself is replaced, and the link stays.
         let file = fs::canonicalize(config.file()).map_err(|e| cannot(config.file(), &e))?;
+        let lock = locked(&file)?;
         let text = fs::read_to_string(&file).map_err(|e| cannot(&file, &e))?;
         let table = inline(source, config.dir())?;
         let line = format!("key = {table}");
@@ -43,35 +49,101 @@ impl Setting {
                 "the new key source cannot be written as a setting",
             ));
         }
-        let folder = file.parent().unwrap_or_else(|| Path::new("."));
-        let draft = write(&text, &file, folder).map_err(|e| cannot(&file, &e))?;
-        Ok(Self { draft, file, line })
+        let setting = Self {
+            draft: draft_beside(&file),
+            file,
+            line,
+            keep: false,
+            _lock: lock,
+        };
+        setting
+            .write(&text)
+            .map_err(|e| cannot(&setting.draft, &e))?;
+        Ok(setting)
     }
 
-    /// What the vault's table says from now on.
-    pub(super) fn line(&self) -> &str {
-        &self.line
+    /// Leaves the draft where this run ends before it is committed.
+    pub(super) fn keep(&mut self) {
+        self.keep = true;
     }
 
-    /// Puts the draft in the place of the configuration.
-    pub(super) fn commit(self) -> Result<(), Failure> {
-        let Self { draft, file, line } = self;
-        draft.persist(&file).map(drop).map_err(|error| {
-            cannot(&file, &error.error).hint(format!(
-                "the store has its new key already: put this into its table: {line}"
-            ))
-        })
+    /// Takes the draft away: the configuration in force stays right.
+    pub(super) fn discard(mut self) {
+        self.keep = false;
+    }
+
+    /// Puts the draft in the place of the configuration; what the vault's table says from now on.
+    pub(super) fn commit(mut self) -> Result<String, Failure> {
+        self.keep = true;
+        fs::rename(&self.draft, &self.file)
+            .and_then(|()| sync_folder(&self.file))
+            .map_err(|error| {
+                cannot(&self.file, &error).hint(format!(
+                    "the store has its new key already: put this into its table: {}",
+                    self.line
+                ))
+            })?;
+        Ok(std::mem::take(&mut self.line))
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        match fs::remove_file(&self.draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut draft = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.draft)?;
+        draft.write_all(text.as_bytes())?;
+        draft.set_permissions(fs::metadata(&self.file)?.permissions())?;
+        draft.sync_all()?;
+        sync_folder(&self.draft)
     }
 }
 
-fn write(text: &str, file: &Path, folder: &Path) -> std::io::Result<NamedTempFile> {
-    let mut draft = NamedTempFile::new_in(folder)?;
-    draft.write_all(text.as_bytes())?;
-    draft
-        .as_file()
-        .set_permissions(fs::metadata(file)?.permissions())?;
-    draft.as_file().sync_all()?;
-    Ok(draft)
+impl Drop for Setting {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Best effort: it is no harm but to the eye.
+            let _ = fs::remove_file(&self.draft);
+        }
+    }
+}
+
+/// Where the draft of a configuration is, under its own name and not under that of a link to it.
+pub(crate) fn draft_beside(file: &Path) -> PathBuf {
+    let mut name = fs::canonicalize(file)
+        .unwrap_or_else(|_| file.to_owned())
+        .into_os_string();
+    name.push(".rekey");
+    PathBuf::from(name)
+}
+
+/// The configuration, locked as the file that has its name now.
+fn locked(path: &Path) -> Result<File, Failure> {
+    let busy = || {
+        Failure::unavailable(format!(
+            "another command is changing {}: try again",
+            path.display()
+        ))
+    };
+    let file = File::open(path).map_err(|e| cannot(path, &e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy()),
+        Err(TryLockError::Error(error)) => return Err(cannot(path, &error)),
+    }
+    let (held, named) = (file.metadata(), fs::metadata(path));
+    match (held, named) {
+        (Ok(held), Ok(named)) if (held.dev(), held.ino()) == (named.dev(), named.ino()) => Ok(file),
+        _ => Err(busy()),
+    }
+}
+
+fn sync_folder(file: &Path) -> io::Result<()> {
+    File::open(file.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// The text with another `key` in the vault's table; comments and order stay.
@@ -106,7 +178,7 @@ fn inline(source: &KeySource, base: &Path) -> Result<InlineTable, Failure> {
     Ok(table)
 }
 
-fn cannot(file: &Path, error: &std::io::Error) -> Failure {
+fn cannot(file: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("cannot write {}: {error}", file.display()))
 }
 
