@@ -73,6 +73,16 @@ impl Paths {
     }
 }
 
+/// Checks that the folder of `file` is fit for a store or a key, as opening one does.
+///
+/// # Errors
+///
+/// `PermissionDenied` where others could change what it holds, `Config` where there is no such
+/// folder or it is on a network file system.
+pub fn check_place(file: &Path) -> strongroom_backend::Result<()> {
+    Paths::new(file).map(drop).map_err(Into::into)
+}
+
 /// `path` with `suffix` at the end of its name.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);

@@ -93,6 +93,7 @@ mod write;
 
 pub use backend::{Builder, LocalBackend};
 pub use config::{Config, DEFAULT_KEEP_VERSIONS, KeySource, MAX_KEEP_VERSIONS};
+pub use files::check_place;
 pub use rotate::Rotation;
 
 /// Decoders of bytes that a file holds, for fuzzing. None of them panics.
