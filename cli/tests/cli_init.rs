@@ -192,6 +192,116 @@ fn a_failure_leaves_nothing() {
     assert_eq!(names(room.folder()), ["file"]);
 }
 
+/// The folder of a killed `init`: a whole draft, of which `moved` are in their places already.
+fn killed(moved: &[&str]) -> Room {
+    let room = Room::new();
+    let draft = room.path(".strongroom-init-killed");
+    fs::create_dir(&draft).unwrap();
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o700)).unwrap();
+    for name in names(room.folder()) {
+        if !name.starts_with(".strongroom-init") && !moved.contains(&name.as_str()) {
+            fs::rename(room.path(&name), draft.join(&name)).unwrap();
+        }
+    }
+    room
+}
+
+#[test]
+fn an_init_that_was_killed_is_finished_by_running_it_again() {
+    for moved in [
+        &[][..],
+        &["local.vault"],
+        &["keys"],
+        &["audit.jsonl", "audit.jsonl.head", "keys"],
+        &["audit.jsonl", "local.vault", "keys", "local.vault.lock"],
+    ] {
+        let room = killed(moved);
+        room.run(["init"]).ok();
+        assert!(
+            names(room.folder())
+                .iter()
+                .all(|name| !name.starts_with(".strongroom-init")),
+            "{moved:?}"
+        );
+        room.set("a", "v");
+        assert_eq!(room.get("a"), b"v");
+        room.run(["doctor"]).ok();
+        room.run(["init"]).exits(2).says("exists already");
+    }
+}
+
+#[test]
+fn a_draft_that_fits_nothing_is_named_and_left() {
+    // A piece that is neither in its place nor in the draft.
+    let room = killed(&["local.vault"]);
+    fs::remove_file(room.path("local.vault")).unwrap();
+    room.run(["init"])
+        .exits(2)
+        .says(".strongroom-init-killed")
+        .says("local.vault");
+    assert!(room.path(".strongroom-init-killed/keys/local.key").exists());
+
+    // Other arguments than the draft was made with.
+    let room = killed(&["local.vault"]);
+    room.run(["init", "--vault", "other"])
+        .exits(2)
+        .says(".strongroom-init-killed");
+    assert!(!room.path("strongroom.toml").exists());
+
+    // A store that the draft's key does not open.
+    let room = killed(&[]);
+    let other = Room::new();
+    fs::remove_file(room.path(".strongroom-init-killed/local.vault")).unwrap();
+    fs::copy(other.path("local.vault"), room.path("local.vault")).unwrap();
+    let before = fs::read(room.path("local.vault")).unwrap();
+    room.run(["init"]).exits(2);
+    assert_eq!(fs::read(room.path("local.vault")).unwrap(), before);
+    assert!(!room.path("strongroom.toml").exists());
+    let key = ["keys/local.key", ".strongroom-init-killed/keys/local.key"];
+    assert!(key.iter().any(|key| room.path(key).exists()));
+}
+
+#[test]
+fn a_draft_that_was_never_whole_goes() {
+    let room = Room::empty();
+    let draft = room.path(".strongroom-init-killed");
+    fs::create_dir_all(draft.join("keys")).unwrap();
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(draft.join("keys/local.key"), "half").unwrap();
+    room.run(["init"]).ok();
+    assert!(!draft.exists());
+    room.set("a", "v");
+}
+
+#[test]
+fn two_at_once_make_one() {
+    let room = Room::empty();
+    let lock = fs::File::open(room.folder()).unwrap();
+    lock.lock().unwrap();
+    room.run(["init"]).exits(5).says("another");
+    assert!(names(room.folder()).is_empty());
+}
+
+#[test]
+fn a_folder_that_the_vault_would_refuse_is_refused_at_once() {
+    for mode in [0o1777, 0o777, 0o770] {
+        let room = Room::empty();
+        fs::set_permissions(room.folder(), fs::Permissions::from_mode(mode)).unwrap();
+        room.run(["init"])
+            .exits(2)
+            .says("others may write to the folder");
+        assert!(names(room.folder()).is_empty(), "{mode:o}");
+    }
+    let room = Room::empty();
+    fs::create_dir(room.path("keys")).unwrap();
+    fs::set_permissions(room.path("keys"), fs::Permissions::from_mode(0o777)).unwrap();
+    room.run(["init"])
+        .exits(2)
+        .says("others may write to the folder");
+    assert_eq!(names(room.folder()), ["keys"]);
+    assert!(names(room.path("keys")).is_empty());
+}
+
 #[test]
 fn a_passphrase_takes_the_place_of_a_key_file() {
     let room = Room::empty();

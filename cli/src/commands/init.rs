@@ -1,5 +1,8 @@
 //! `strongroom init`: a configuration, a vault with its key, and an audit log.
 
+mod draft;
+
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -25,7 +28,7 @@ const AUDIT_KEY: &str = "keys/audit.key";
 
 /// Make a configuration, one local vault with its key, and an audit log
 ///
-/// Nothing that exists is overwritten, and a failure leaves nothing behind.
+/// Nothing that exists is overwritten, and a failure leaves nothing behind. After a kill, run it again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -209,9 +212,15 @@ impl Plan {
 }
 
 /// Makes everything in a folder of its own beside its place and moves it there when it is whole,
-/// the configuration last: a failure, or a kill, leaves nothing that looks like a result.
+/// the configuration last: a failure leaves nothing that looks like a result, and after a kill the
+/// next run goes on.
 fn make(plan: &Plan, made: &mut Made) -> Result<(), Failure> {
     made.folder(&plan.folder)?;
+    check_places(plan)?;
+    let _alone = draft::lock(&plan.folder)?;
+    if let Some(draft) = draft::left(plan)? {
+        return finish(plan, &draft);
+    }
     if let Some(name) = plan
         .results()
         .iter()
@@ -224,19 +233,48 @@ fn make(plan: &Plan, made: &mut Made) -> Result<(), Failure> {
         .hint("`init` overwrites nothing: choose another folder, or move it away"));
     }
     let staging = tempfile::Builder::new()
-        .prefix(".strongroom-init-")
+        .prefix(draft::PREFIX)
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&plan.folder)
         .map_err(|e| cannot("write to", &plan.folder, &e))?;
     fill(plan, staging.path())?;
-    // Move what is in the keys' folder by itself where there is such a folder already.
-    let keys = plan.folder.join(KEYS);
-    if exists(&keys) {
-        made.contents(&staging.path().join(KEYS), &keys)?;
-        fs::remove_dir(staging.path().join(KEYS))
-            .map_err(|e| cannot("remove", staging.path(), &e))?;
+    place(plan, staging.path(), made)
+}
+
+/// Refuses folders that the vault would refuse later.
+fn check_places(plan: &Plan) -> Result<(), Failure> {
+    let mut places = vec![plan.folder.join(plan.store())];
+    if exists(&plan.folder.join(KEYS)) {
+        places.push(plan.folder.join(AUDIT_KEY));
     }
-    made.contents(staging.path(), &plan.folder)?;
+    for place in places {
+        local::check_place(&place).map_err(|e| Failure::usage(chain(&e)))?;
+    }
+    Ok(())
+}
+
+/// Moves the rest of a draft into place. Nothing is taken back: what was moved before may be in use.
+fn finish(plan: &Plan, draft: &Path) -> Result<(), Failure> {
+    let mut made = Made::default();
+    made.kept = true;
+    place(plan, draft, &mut made).map_err(|failure| draft::stuck(plan, draft, &failure.message))?;
+    fs::remove_dir(draft).map_err(|e| cannot("remove", draft, &e))
+}
+
+/// Moves what is in `from` into place, the configuration once everything else can be opened there.
+fn place(plan: &Plan, from: &Path, made: &mut Made) -> Result<(), Failure> {
+    // Move what is in the keys' folder by itself where there is such a folder already.
+    let (source, keys) = (from.join(KEYS), plan.folder.join(KEYS));
+    if exists(&source) && exists(&keys) {
+        made.contents(&source, &keys)?;
+        fs::remove_dir(&source).map_err(|e| cannot("remove", from, &e))?;
+        sync(&keys)?;
+    }
+    made.contents(from, &plan.folder)?;
+    let settings = local::Config::new(plan.store(), plan.key_source());
+    local::LocalBackend::open(&settings, &plan.folder)
+        .map_err(|e| Failure::usage(format!("cannot open the vault: {}", chain(&e))))?;
+    made.entry(from, &plan.folder, CONFIG.as_ref())?;
     // What was made must be what every later command accepts: owners and modes of the folders too.
     Config::load(&plan.folder.join(CONFIG), &backends::names())
         .map_err(|wrong| Failure::usage(wrong.to_string()))?;
@@ -261,7 +299,7 @@ fn fill(plan: &Plan, staging: &Path) -> Result<(), Failure> {
     })?;
     // Closed before it is moved: its write-ahead log goes with it.
     drop(store);
-    let config = staging.join(CONFIG);
+    let (config, whole) = (staging.join("config"), staging.join(CONFIG));
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -269,7 +307,9 @@ fn fill(plan: &Plan, staging: &Path) -> Result<(), Failure> {
         .open(&config)
         .and_then(|mut file| {
             file.write_all(plan.template().as_bytes())?;
-            file.sync_all()
+            file.sync_all()?;
+            // Under its name only when it is whole, and the last of all.
+            fs::rename(&config, &whole)
         })
         .map_err(|e| cannot("write", &config, &e))
 }
@@ -305,21 +345,27 @@ impl Made {
         )))
     }
 
-    /// Moves all that is in one folder to another, the configuration last, and replaces nothing.
+    /// Moves all that is in one folder to another, but the configuration, and replaces nothing.
     fn contents(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
         let entries = fs::read_dir(from).and_then(|entries| {
             entries
                 .map(|e| Ok(e?.file_name()))
                 .collect::<io::Result<Vec<_>>>()
         });
-        let mut names = entries.map_err(|e| cannot("read", from, &e))?;
-        names.sort_by_key(|name| name == CONFIG);
-        for name in names {
-            let (source, target) = (from.join(&name), to.join(&name));
-            rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE)
-                .map_err(|e| cannot("make", &target, &e.into()))?;
-            self.entries.push(target);
+        for name in entries.map_err(|e| cannot("read", from, &e))? {
+            if name != CONFIG {
+                self.entry(from, to, &name)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Moves one entry, and replaces nothing.
+    fn entry(&mut self, from: &Path, to: &Path, name: &OsStr) -> Result<(), Failure> {
+        let (source, target) = (from.join(name), to.join(name));
+        rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE)
+            .map_err(|e| cannot("make", &target, &e.into()))?;
+        self.entries.push(target);
         Ok(())
     }
 
