@@ -23,7 +23,7 @@ pub(crate) fn twice(what: &str) -> Result<SecretValue, Failure> {
     let first = terminal.ask(&format!("{what}: "))?;
     if first.is_empty() {
         return Err(Failure::usage("no value was given")
-            .hint("for an empty value: strongroom set REF < /dev/null"));
+            .hint("for an empty value: strongroom set REF --allow-empty < /dev/null"));
     }
     if first != terminal.ask(&format!("{what}, again: "))? {
         return Err(Failure::usage("the two values differ").hint("nothing was changed; try again"));

@@ -13,13 +13,31 @@ fn every_byte_comes_back() {
     let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
     room.set("bytes", &bytes);
     assert_eq!(room.get("bytes"), bytes);
-    room.feed(["set", "empty"], b"").ok().says("empty");
+    room.feed(["set", "empty", "--allow-empty"], b"").ok();
     assert_eq!(room.get("empty"), b"");
     room.set("newlines", b"\r\n\n\n");
     assert_eq!(room.get("newlines"), b"\r\n\n\n");
     let large: Vec<u8> = (0..300_000_u32).map(|i| (i % 253) as u8).collect();
     room.set("large", &large);
     assert!(room.get("large") == large);
+}
+
+#[test]
+fn nothing_on_standard_input_replaces_nothing() {
+    let room = Room::new();
+    room.set("a", "good");
+    room.feed(["set", "a"], b"").exits(2).says("--allow-empty");
+    room.run(["set", "a", "--file", "-"]).exits(2);
+    room.feed(["set", "a", "--trim"], b"\n").exits(2);
+    assert_eq!(room.get("a"), b"good");
+    std::fs::write(room.path("nothing"), "").unwrap();
+    room.run(["set", "a", "--file", "nothing"])
+        .ok()
+        .says("empty");
+    assert_eq!(room.get("a"), b"");
+    room.feed(["set", "b", "--trim", "--allow-empty"], b"\n")
+        .ok();
+    assert_eq!(room.get("b"), b"");
 }
 
 #[test]

@@ -35,6 +35,11 @@ pub(crate) struct Args {
     #[arg(long)]
     trim: bool,
 
+    /// Take an empty value from standard input, which is refused otherwise: it mostly means that
+    /// the command before the pipe has failed
+    #[arg(long)]
+    allow_empty: bool,
+
     /// Write only if this is the current version; 0: only if there is none
     #[arg(long, value_name = "N")]
     if_version: Option<u64>,
@@ -83,6 +88,13 @@ async fn write(
     // Before a value is asked for: a typing error should not cost a second prompt.
     let reference = session.parse(&args.reference)?;
     let value = finish(read(args)?, args.trim);
+    if value.is_empty() && !args.allow_empty {
+        if from_standard_input(args) {
+            return Err(Failure::usage("standard input has no value")
+                .hint("nothing was changed; for an empty value: `--allow-empty`"));
+        }
+        output::warning("the value is empty");
+    }
     let version = session.set(&args.reference, value, options).await?;
     if json {
         return output::document(&json!({
@@ -101,11 +113,12 @@ fn read(args: &Args) -> Result<SecretValue, Failure> {
     }
 }
 
+fn from_standard_input(args: &Args) -> bool {
+    args.file.as_deref().is_none_or(|file| file == "-")
+}
+
 /// Drops one newline at the end where that was asked for, and warns of one otherwise.
 fn finish(value: SecretValue, trim: bool) -> SecretValue {
-    if value.is_empty() {
-        output::warning("the value is empty");
-    }
     let Some(shorter) = value.expose().strip_suffix(b"\n") else {
         return value;
     };
