@@ -1,6 +1,7 @@
 //! What a command says: answers on standard output, messages on standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -127,6 +128,20 @@ pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {eta}") {
         bar.set_style(style.progress_chars("=> "));
     }
+    bar.with_message(what)
+}
+
+/// A sign on standard error that work of an unknown length goes on; nothing where that is no
+/// terminal.
+pub(crate) fn working(what: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
     bar.with_message(what)
 }
 

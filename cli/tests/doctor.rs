@@ -66,6 +66,38 @@ fn each_failure_has_a_cause_and_a_next_step() {
 }
 
 #[test]
+fn the_whole_log_is_proven() {
+    let room = Room::new();
+    room.set("a", "v");
+    let answer = room.run(["doctor"]).ok();
+    assert!(
+        answer.text().contains("records in 1 file"),
+        "{}",
+        answer.text()
+    );
+    // A record far before the end, which nothing but a whole reading meets.
+    let log = room.path("audit.jsonl");
+    let text = fs::read_to_string(&log).unwrap();
+    let third = text.lines().nth(2).unwrap();
+    let forged = third.replacen("operator:", "operatoR:", 1);
+    let forged = if forged == third {
+        third.replacen("system", "systeM", 1)
+    } else {
+        forged
+    };
+    assert_ne!(forged, third);
+    let file = fs::File::options().write(true).open(&log).unwrap();
+    let changed = text.replacen(third, &forged, 1);
+    std::os::unix::fs::FileExt::write_all_at(&file, changed.as_bytes(), 0).unwrap();
+    let answer = room.run(["doctor"]).exits(1);
+    assert!(
+        answer.text().contains("FAILED  audit log") && answer.text().contains("line 3"),
+        "{}",
+        answer.text()
+    );
+}
+
+#[test]
 fn a_store_that_was_set_back_is_accepted_only_on_record() {
     let room = Room::new();
     room.set("a", "1");

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::json;
+use strongroom::audit::{self, Location, Verify, first_key_path};
 use strongroom::backend::VaultId;
-use strongroom::config::Config;
+use strongroom::config::{AuditConfig, Config};
 use strongroom::{Broker, CallError, RolledBack};
 
 use crate::context::Context;
@@ -72,8 +73,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
                     .map_err(Failure::from),
             );
         }
-        Err(failure) if failure.exit == Exit::Unavailable => checks.bad("audit log", failure),
+        // A log that is not there, or on a failing disk, has no records to read.
+        Err(failure) if failure.exit == Exit::Unavailable => {
+            checks.bad("audit log", failure);
+            return checks.finish(context);
+        }
         Err(failure) => checks.bad("configuration", failure),
+    }
+    if let Some(settings) = &config.audit {
+        checks.records(settings);
     }
     checks.finish(context)
 }
@@ -125,6 +133,55 @@ impl Checks {
         }
         for warning in &health.warnings {
             self.good("audit log", format!("note: {warning}"));
+        }
+    }
+
+    /// Reads the whole log, with the first key where that still lies beside the log's key.
+    fn records(&mut self, settings: &AuditConfig) {
+        let first = first_key_path(&settings.key.path);
+        let verify = Verify {
+            first_key: Some(first).filter(|first| first.exists()),
+            location: Location {
+                log: settings.path.clone(),
+                key: settings.key.path.clone(),
+                allow_links: settings.key.allow_links,
+            },
+            checkpoint: None,
+        };
+        let bar = output::working("reading the audit log");
+        let report = audit::verify(&verify);
+        bar.finish_and_clear();
+        let report = match report {
+            Ok(report) => report,
+            Err(error) => return self.bad("audit log", error.into()),
+        };
+        match &report.bad {
+            None => {
+                let count = |count, what| match count {
+                    1 => format!("1 {what}"),
+                    count => format!("{count} {what}s"),
+                };
+                let (records, files) =
+                    (count(report.records, "record"), count(report.files, "file"));
+                self.good("audit log", format!("verified: {records} in {files}"));
+            }
+            Some(bad) => self.bad(
+                "audit log",
+                Failure::failed(format!(
+                    "it does not verify: {}, line {}, seq {}: {}",
+                    bad.file.display(),
+                    bad.line,
+                    bad.seq,
+                    bad.what
+                ))
+                .hint(
+                    "keep the log as it is and find out what changed it; \
+                     `strongroom audit resume` begins a new one, on record",
+                ),
+            ),
+        }
+        for note in &report.notes {
+            self.good("audit log", format!("note: {note}"));
         }
     }
 
