@@ -1,6 +1,7 @@
 //! The command line: one tree, from which help, completions and man pages come too.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -140,15 +141,25 @@ fn refuse(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     let json = !asked && asks_for_json(std::env::args_os());
-    if !asked && may_be_a_value(error, std::env::args_os()) {
-        output::report(&commands::set::on_the_command_line(), json);
+    if asked {
+        return match error.print().and_then(|()| io::stdout().flush()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let failure = Failure::output(&error);
+                output::report(&failure, false);
+                ExitCode::from(failure.exit as u8)
+            }
+        };
+    }
+    if let Some(failure) = without_value(error, std::env::args_os()) {
+        output::report(&failure, json);
     } else if json {
         output::report(&usage(error), true);
     } else {
         // Nowhere to say that this failed.
         let _ = error.print();
     }
-    ExitCode::from(if asked { 0 } else { 2 })
+    ExitCode::from(2)
 }
 
 /// The parser's refusal as a failure, its tip as the hint.
@@ -175,17 +186,47 @@ fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
         .any(|argument| argument == "--json")
 }
 
-/// Whether the parser would repeat what may be a value: an argument of `set` that is like none of
-/// its options, or that says it is one.
-fn may_be_a_value(error: &clap::Error, mut arguments: impl Iterator<Item = OsString>) -> bool {
-    if error.kind() != ErrorKind::UnknownArgument || !arguments.any(|argument| argument == "set") {
-        return false;
-    }
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) if option.starts_with("--") && option != "--value" => {
-            error.get(ContextKind::SuggestedArg).is_none()
+/// What is said in place of the parser's text where that would repeat what may be a value: an
+/// argument of `set` or `exec` that is like none of their options, or an option's wrong value.
+fn without_value(
+    error: &clap::Error,
+    arguments: impl Iterator<Item = OsString>,
+) -> Option<Failure> {
+    let command = arguments
+        .skip(1)
+        .find(|argument| argument == "set" || argument == "exec")?;
+    let option = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => option.as_str(),
+        _ => "",
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let mistyped = option.starts_with("--")
+                && option != "--value"
+                && error.get(ContextKind::SuggestedArg).is_some();
+            if mistyped {
+                None
+            } else if command == "set" {
+                Some(commands::set::on_the_command_line())
+            } else {
+                Some(commands::exec::unknown_argument())
+            }
         }
-        _ => true,
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::TooManyValues => {
+            let why = std::error::Error::source(error).map(ToString::to_string);
+            let given = match error.get(ContextKind::InvalidValue) {
+                Some(ContextValue::String(given)) => given.as_str(),
+                _ => "",
+            };
+            let why = why
+                .filter(|why| given.is_empty() || !why.contains(given))
+                .map_or_else(String::new, |why| format!(": {why}"));
+            Some(
+                Failure::usage(format!("'{option}' does not take what it was given{why}"))
+                    .hint("that is not repeated here, since it may be a value; see `--help`"),
+            )
+        }
+        _ => None,
     }
 }
 
@@ -213,7 +254,7 @@ mod tests {
     fn what_looks_like_an_option_of_set_may_be_its_value() {
         let refused = |words: &[&str]| {
             let error = Cli::try_parse_from(words).unwrap_err();
-            may_be_a_value(&error, words.iter().map(OsString::from))
+            without_value(&error, words.iter().map(OsString::from)).is_some()
         };
         assert!(refused(&["strongroom", "set", "a", "--hunter2-canary"]));
         assert!(refused(&["strongroom", "set", "a", "-zunter2"]));

@@ -197,7 +197,7 @@ fn what_others_may_write_or_read_is_refused() {
 fn a_key_that_is_a_link_is_refused_unless_allowed() {
     let room = Room::new();
     room.set("a", "v");
-    let real = room.home().join("real.key");
+    let real = room.path("keys/real.key");
     fs::rename(room.path("keys/local.key"), &real).unwrap();
     std::os::unix::fs::symlink(&real, room.path("keys/local.key")).unwrap();
     room.run(["get", "a"]).exits(2).says("link");
@@ -334,4 +334,43 @@ fn a_log_level_that_does_not_exist_is_refused() {
         .output()
         .unwrap();
     support::Answer::from(output).ok();
+}
+
+#[test]
+fn a_value_in_the_wrong_place_is_not_repeated() {
+    let room = Room::new();
+    for arguments in [
+        &["set", "a", "--if-version", "hunter2"][..],
+        &["set", "a", "--if-version=hunter2"],
+        &["set", "a", "hunter2"],
+        &["set", "a", "--trim=hunter2"],
+        &["exec", "--env", "hunter2", "--", "true"],
+        &["exec", "--env=hunter2", "--", "true"],
+        &["exec", "--env", "A=a", "hunter2"],
+        &["exec", "--hunter2", "--env", "A=a", "--", "true"],
+    ] {
+        for json in [false, true] {
+            let json = json.then_some("--json");
+            let answer = room.run(json.iter().chain(arguments)).exits(2);
+            assert!(!answer.stderr.contains("hunter2"), "{}", answer.stderr);
+            assert!(answer.stderr.len() > 20 && answer.stdout.is_empty());
+        }
+    }
+    // What is no value is still said.
+    room.run(["set", "a", "--if-version", "x"])
+        .exits(2)
+        .says("--if-version");
+    room.run(["exec", "--env", "x", "--", "true"])
+        .exits(2)
+        .says("--env");
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    let room = Room::empty();
+    for arguments in [&["--help"][..], &["--version"], &["set", "--help"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let status = room.command(arguments).stdout(full).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{arguments:?}");
+    }
 }

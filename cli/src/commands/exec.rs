@@ -65,6 +65,12 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
+/// Why an argument that is no option of ours is refused, without repeating it: it may be a value.
+pub(crate) fn unknown_argument() -> Failure {
+    Failure::usage("`exec` has no such option; it is not repeated here, since it may be a value")
+        .hint("write `strongroom exec --env NAME=REF -- PROGRAM ARGUMENTS`")
+}
+
 /// `NAME=REF`.
 #[derive(Clone, Debug)]
 struct Binding {
