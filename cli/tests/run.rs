@@ -13,7 +13,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -177,6 +178,66 @@ fn a_digest_finds_the_entry_and_refuses_other_bytes() {
     );
 }
 
+/// Without a digest the file is the identity: whoever may change it has the grants.
+#[test]
+fn a_component_that_others_may_change_needs_a_digest() {
+    let room = Room::new();
+    room.set("app/key", "v");
+    let folder = room.path("parts");
+    let wasm = folder.join("app.wasm");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(guest("probe.wasm"), &wasm).unwrap();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let grants = "grants = [{ vault = \"local\", secrets = [\"app/**\"], actions = [\"read\"] }]";
+    room.configure(&format!("[component.app]\nwasm = {wasm:?}\n{grants}\n"));
+    let get = |wasm: &Path, options: &[&str]| {
+        let mut all: Vec<OsString> = vec!["run".into()];
+        all.extend(options.iter().map(Into::into));
+        all.extend([wasm.into(), "--".into(), "get".into(), "app/key".into()]);
+        run(&room, all)
+    };
+    mode(&folder, 0o755);
+    mode(&wasm, 0o755);
+    get(&wasm, &[]).ok();
+    for (path, good, bad) in [
+        (&wasm, 0o644, 0o664),
+        (&wasm, 0o644, 0o646),
+        (&folder, 0o755, 0o777),
+    ] {
+        mode(path, bad);
+        for options in [&[][..], &["--name", "app"]] {
+            let answer = get(&wasm, options).exits(2).says("chmod go-w");
+            let answer = answer
+                .says(path.to_str().unwrap())
+                .says("digest = \"sha256:");
+            assert!(answer.stdout.is_empty());
+        }
+        mode(path, good);
+    }
+    // The folder of a link counts as well: the link could be pointed at other bytes.
+    let open = room.path("open");
+    fs::create_dir(&open).unwrap();
+    mode(&open, 0o777);
+    let link = open.join("link.wasm");
+    symlink(&wasm, &link).unwrap();
+    get(&link, &[]).exits(2).says("chmod go-w");
+    mode(&open, 0o755);
+    get(&link, &[]).ok();
+    // Pinned bytes are the same whoever wrote them.
+    mode(&wasm, 0o666);
+    let refused = get(&wasm, &[]).exits(2);
+    let digest = refused.stderr.split_once("digest = \"").unwrap().1;
+    let digest = digest.split('"').next().unwrap();
+    let file = room.path("strongroom.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let entry = "\n[component.app]\n";
+    let pinned = text.replace(entry, &format!("{entry}digest = \"{digest}\"\n"));
+    fs::write(&file, pinned).unwrap();
+    get(&wasm, &[]).ok();
+}
+
 #[test]
 fn a_cloned_configuration_does_not_open_the_users_own_vault() {
     let room = Room::new();
@@ -227,6 +288,24 @@ fn a_cloned_configuration_does_not_open_the_users_own_vault() {
             .contains("line 3: vault.local.path is outside of its folder")
     );
     assert_eq!(there(get()).ok().text(), value);
+}
+
+#[test]
+fn a_file_name_does_not_reach_the_terminal_as_it_is() {
+    let room = room();
+    let name = "evil\x1b[2J.wasm";
+    room.run(["run", name]).exits(4).says("\\u{1b}");
+    fs::copy(guest("probe.wasm"), room.path(name)).unwrap();
+    for args in [&["run", name][..], &["run", "--name", "ghost", name]] {
+        let answer = room.run(args).exits(2);
+        assert!(!answer.stderr.contains('\x1b'), "{:?}", answer.stderr);
+    }
+    room.run(["run", name])
+        .exits(2)
+        .says("for evil\\u{1b}[2J.wasm");
+    fs::write(room.path(name), "text").unwrap();
+    let answer = room.run(["run", name]).exits(2).says("\\u{1b}");
+    assert!(!answer.stderr.contains('\x1b'), "{:?}", answer.stderr);
 }
 
 #[test]

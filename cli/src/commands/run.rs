@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use strongroom::Broker;
-use strongroom::config::Config;
+use strongroom::config::{Config, refuse_others};
 use strongroom::grants::{Digest, Name};
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Trap, WasmBacktrace};
@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::output;
 use crate::wasm::guest::Guest;
+use crate::wasm::inspect::Binary;
 use crate::wasm::stop::{Stop, Watch};
 use crate::wasm::{self, cache, engine, inspect};
 
@@ -32,8 +33,9 @@ Examples:
 
 The component must be a WASI 0.2 command. It has the standard streams, clocks and random numbers, and
 no file, variable or network that is not asked for here. The entry is the one that --name names, or
-else the one whose `wasm` is this file or whose `digest` is these bytes. A change of the
-configuration counts from the component's next call on.
+else the one whose `wasm` is this file or whose `digest` is these bytes. Where the entry has no
+`digest`, nobody else may be able to write the file or its folder. A change of the configuration
+counts from the component's next call on.
 
 Exit code: the program's own; 134 for a trap or --timeout; 128 + the signal that stopped it.")]
 pub(crate) struct Args {
@@ -71,11 +73,11 @@ pub(crate) struct Args {
 
 /// Runs `run`; the exit code is the program's own.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<u8, Failure> {
-    let bytes = inspect::read(&args.component)?;
+    let binary = inspect::read(&args.component)?;
     // All that can be wrong with the arguments, before anything is opened.
     let wasi = wasi(&args)?;
     let broker = context.reloading_broker().await?;
-    let ended = start(&args, &broker, &bytes, wasi).await;
+    let ended = start(&args, &broker, &binary, wasi).await;
     if let Err(error) = broker.close().await {
         // The program has run: its exit code stands. What it got is in the journal.
         output::warning(&format!(
@@ -85,15 +87,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     ended
 }
 
-async fn start(args: &Args, broker: &Broker, bytes: &[u8], wasi: WasiCtx) -> Result<u8, Failure> {
-    let file = args.component.display();
-    let name = pick(&broker.config(), args, bytes)?;
+async fn start(
+    args: &Args,
+    broker: &Broker,
+    binary: &Binary,
+    wasi: WasiCtx,
+) -> Result<u8, Failure> {
+    let name = pick(&broker.config(), args, binary)?;
     let component = broker.component(name.as_str())?;
     let engine = engine::engine(args.fuel.is_some(), cache::open())
         .map_err(|error| Failure::failed(format!("cannot start the engine: {error}")))?;
-    let loaded = component.load(&engine, bytes).map_err(|error| {
+    let loaded = component.load(&engine, &binary.bytes).map_err(|error| {
         Failure::from(error)
-            .while_doing(file.to_string())
+            .while_doing(shown(&args.component))
             .hint("it may not have been copied whole; build it again")
     })?;
     inspect::check_world(&engine, loaded.component(), &args.component)?;
@@ -125,15 +131,15 @@ async fn start(args: &Args, broker: &Broker, bytes: &[u8], wasi: WasiCtx) -> Res
 }
 
 /// The entry whose grants count.
-fn pick(config: &Config, args: &Args, bytes: &[u8]) -> Result<Name, Failure> {
-    let file = args.component.display();
+fn pick(config: &Config, args: &Args, binary: &Binary) -> Result<Name, Failure> {
+    let file = shown(&args.component);
     // Megabytes take milliseconds, so they are hashed only where an entry asks for it.
-    let digest = LazyCell::new(|| Digest::of(bytes));
+    let digest = LazyCell::new(|| Digest::of(&binary.bytes));
     let entry = match &args.name {
         Some(name) => config.components.get(name).ok_or_else(|| {
             Failure::usage(format!(
                 "{} has no [component.{name}]",
-                config.file().display()
+                shown(config.file())
             ))
             .hint(format!(
                 "add an entry:\n{}",
@@ -150,7 +156,7 @@ fn pick(config: &Config, args: &Args, bytes: &[u8]) -> Result<Name, Failure> {
             match (found.next(), found.next()) {
                 (Some(entry), None) => entry,
                 (None, _) => {
-                    let configuration = config.file().display();
+                    let configuration = shown(config.file());
                     return Err(Failure::usage(format!(
                         "no entry of {configuration} is for {file}"
                     ))
@@ -174,8 +180,26 @@ fn pick(config: &Config, args: &Args, bytes: &[u8]) -> Result<Name, Failure> {
             entry.name, *digest
         ))
         .hint("if the change is meant, put the new digest into the entry")),
-        _ => Ok(entry.name.clone()),
+        Some(_) => Ok(entry.name.clone()),
+        // Whoever may change the file, or put another in its place, would have the grants.
+        None => match refuse_others(&args.component, &binary.opened) {
+            Ok(()) => Ok(entry.name.clone()),
+            Err(exposed) => Err(Failure::usage(format!(
+                "{file} {}",
+                output::printable(&exposed.to_string())
+            ))
+            .hint(format!(
+                "its path gives it the grants of [component.{}]: chmod go-w what others may write, or \
+                 pin its bytes there with digest = \"{}\"",
+                entry.name, *digest
+            ))),
+        },
     }
+}
+
+/// The name of a file as a message can hold it.
+fn shown(path: &Path) -> String {
+    output::printable(&path.display().to_string())
 }
 
 fn suggestion(config: &Config, args: &Args, digest: Digest) -> String {
@@ -199,7 +223,7 @@ fn link(
     };
     linked().map_err(|error| {
         let why = chain(error.as_ref());
-        Failure::usage(format!("{} cannot be linked: {}", args.component.display(), output::printable(&why)))
+        Failure::usage(format!("{} cannot be linked: {}", shown(&args.component), output::printable(&why)))
             .hint("`run` gives WASI 0.2 and strongroom:vault; what else it imports must be composed in (wac plug)")
     })
 }
@@ -220,7 +244,8 @@ fn wasi(args: &Args) -> Result<WasiCtx, Failure> {
             Some((name, value)) => wasi.env(name, value),
             None => {
                 let value = std::env::var(variable).map_err(|_| {
-                    Failure::usage(format!("--env {variable}: there is no such variable here"))
+                    let name = output::printable(variable);
+                    Failure::usage(format!("--env {name}: there is no such variable here"))
                 })?;
                 wasi.env(variable, value)
             }
@@ -229,7 +254,10 @@ fn wasi(args: &Args) -> Result<WasiCtx, Failure> {
     for folder in &args.dir {
         let (host, guest) = folder.split_once("::").unwrap_or((folder, folder));
         wasi.preopened_dir(host, guest, FsPerms::ReadWrite)
-            .map_err(|error| Failure::usage(format!("--dir {host}: {error}")))?;
+            .map_err(|error| {
+                let host = output::printable(host);
+                Failure::usage(format!("--dir {host}: {error}"))
+            })?;
     }
     Ok(wasi.build())
 }

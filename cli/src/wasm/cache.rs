@@ -26,9 +26,10 @@ pub(crate) fn open() -> Option<Cache> {
     });
     opened
         .inspect_err(|why| {
+            let what = format!("{}: {why}", folder.display());
             output::warning(&format!(
-                "compiled code is not kept: {}: {why}",
-                folder.display()
+                "compiled code is not kept: {}",
+                output::printable(&what)
             ));
         })
         .ok()

@@ -1,6 +1,6 @@
 //! What kind of file it is, before an engine is asked.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::failure::{Exit, Failure};
+use crate::output;
 
 /// The largest component that is read: many times the largest that toolchains make today.
 const MAX_COMPONENT: u64 = 512 << 20;
@@ -16,13 +17,22 @@ const MAX_COMPONENT: u64 = 512 << 20;
 /// The export of a command: what `run` calls.
 const RUN: &str = "wasi:cli/run";
 
+/// A file that can be a component.
+#[derive(Debug)]
+pub(crate) struct Binary {
+    /// Its bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// Of the file that was opened: another may have its name by now.
+    pub(crate) opened: Metadata,
+}
+
 /// Reads a file that can be a component.
 ///
 /// # Errors
 ///
 /// There is none, it is too large, or it is something else: then says what, and what to do.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let name = path.display();
+pub(crate) fn read(path: &Path) -> Result<Binary, Failure> {
+    let name = output::printable(&path.display().to_string());
     let cannot = |error: std::io::Error| {
         let exit = match error.kind() {
             std::io::ErrorKind::NotFound => Exit::NotFound,
@@ -31,9 +41,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         Failure::new(exit, format!("cannot read {name}: {error}"))
     };
     let file = File::open(path).map_err(cannot)?;
-    let size = file.metadata().map_err(cannot)?.len();
-    let mut bytes =
-        Vec::with_capacity(usize::try_from(size.min(MAX_COMPONENT)).unwrap_or_default());
+    let opened = file.metadata().map_err(cannot)?;
+    let size = opened.len().min(MAX_COMPONENT);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(MAX_COMPONENT + 1)
         .read_to_end(&mut bytes)
         .map_err(cannot)?;
@@ -43,7 +53,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         )));
     }
     check(&bytes).map_err(|(what, hint)| Failure::usage(format!("{name} {what}")).hint(hint))?;
-    Ok(bytes)
+    Ok(Binary { bytes, opened })
 }
 
 /// Says why it is not a component; the engine's own words come after this.
@@ -108,9 +118,10 @@ pub(crate) fn check_world(
     }
     let what = match exports.as_slice() {
         [] => "nothing".to_owned(),
-        names => names.join(", "),
+        names => output::printable(&names.join(", ")),
     };
-    Err(Failure::usage(format!("{} is a component but no command: it exports {what}", path.display()))
+    let path = output::printable(&path.display().to_string());
+    Err(Failure::usage(format!("{path} is a component but no command: it exports {what}"))
         .hint("`run` takes a program with a main function, which exports wasi:cli/run; a library runs in an embedder"))
 }
 
