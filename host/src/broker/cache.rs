@@ -80,6 +80,7 @@ impl Cache {
         }
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> Locked<'_> {
         // Entries are whole whenever the lock is free, so a panic elsewhere leaves them usable.
         Locked(self.state.lock().unwrap_or_else(PoisonError::into_inner))

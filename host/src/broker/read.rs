@@ -77,12 +77,20 @@ impl Session {
         until: Option<Instant>,
         release: impl Fn(Hit<'_>) -> R,
     ) -> Result<R, CallError> {
-        self.charge(None)?;
+        // One look at the clock serves the quota, the expiry and the record.
+        let mut now = now_us();
+        self.scope
+            .calls
+            .take(1, now)
+            .map_err(|wait| self.over_quota(wait))?;
         if which == Which::Current {
             loop {
-                match self.warm(text, &release) {
+                match self.warm(text, now, &release) {
                     Warm::Done(result) => return result,
-                    Warm::Full => self.shared.log.ready(&self.subject).await?,
+                    Warm::Full => {
+                        self.shared.log.ready(&self.subject).await?;
+                        now = now_us();
+                    }
                     Warm::Recorded(call, version) => {
                         self.shared.log.wait_durable(call).await?;
                         if let Some(result) = self.release_recorded(text, version, &release) {
@@ -100,11 +108,10 @@ impl Session {
     }
 
     #[inline]
-    fn warm<R>(&self, text: &str, release: &impl Fn(Hit<'_>) -> R) -> Warm<R> {
+    fn warm<R>(&self, text: &str, now: u64, release: &impl Fn(Hit<'_>) -> R) -> Warm<R> {
         let Some(cache) = &self.cache else {
             return Warm::Miss;
         };
-        let now = now_us();
         let mut locked = cache.lock();
         let generation = self.shared.generation();
         let Some(entry) = locked
