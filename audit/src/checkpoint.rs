@@ -14,9 +14,21 @@ pub struct Checkpoint {
     pub(crate) seq: u64,
     pub(crate) mac: [u8; 32],
     pub(crate) hash: [u8; 32],
+    pub(crate) removal_allowed: bool,
 }
 
 impl Checkpoint {
+    /// Lets [`verify`](fn@crate::verify) accept that this record is gone with a file that was removed
+    /// by age, where a record tells of the removal. Whoever took the host over can forge that record,
+    /// so prefer a newer checkpoint.
+    #[must_use]
+    pub fn allow_removed(self) -> Self {
+        Self {
+            removal_allowed: true,
+            ..self
+        }
+    }
+
     /// The record that it names.
     pub fn seq(&self) -> u64 {
         self.seq
@@ -62,6 +74,7 @@ impl FromStr for Checkpoint {
             seq: text.seq,
             mac: text.mac.0,
             hash: text.hash.0,
+            removal_allowed: false,
         })
     }
 }
@@ -76,6 +89,7 @@ mod tests {
             seq: 9,
             mac: [1; 32],
             hash: [2; 32],
+            removal_allowed: false,
         };
         let line = checkpoint.to_string();
         assert!(!line.contains('\n'));

@@ -289,6 +289,7 @@ impl Log {
             seq: claim.seq,
             mac: claim.mac.0,
             hash: claim.hash.0,
+            removal_allowed: false,
         })
     }
 

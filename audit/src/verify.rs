@@ -24,7 +24,8 @@ pub struct Verify {
     /// last ratchet on: before that, the chain of hashes alone, which its writer could have forged.
     pub first_key: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere. Without it a log that was rolled back together with
-    /// its head cannot be told from one that never went further.
+    /// its head cannot be told from one that never went further. That its record is no longer in
+    /// the log is wrong too, unless [`Checkpoint::allow_removed`] says otherwise.
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -456,6 +457,10 @@ impl<'a> Run<'a> {
             Action::Removed => {
                 let last = word(detail, "last-seq").and_then(|seq| seq.parse().ok());
                 let hash = word(detail, "hash");
+                self.report.notes.push(format!(
+                    "record {}: records were removed by age: {detail}",
+                    raw.seq
+                ));
                 self.removed.extend(last.zip(hash.map(str::to_owned)));
             }
             Action::Recovered if detail.ends_with(" damaged") => {
@@ -519,7 +524,8 @@ impl<'a> Run<'a> {
                     .iter()
                     .any(|(last, hash)| *last + 1 == first && *hash == hex::encode(prev));
             if known {
-                self.lost_writer(has_journal)
+                self.lost_checkpoint()
+                    .or_else(|| self.lost_writer(has_journal))
             } else {
                 end(
                     1,
@@ -532,13 +538,11 @@ impl<'a> Run<'a> {
             None
         };
         self.report.bad = bad;
-        if let Some(kept) = self
-            .checkpoint
-            .filter(|_| !self.checkpoint_seen && self.report.bad.is_none())
-        {
+        if let Some((first, ..)) = self.first.filter(|(first, ..)| *first > 1) {
             self.report.notes.push(format!(
-                "record {} of the checkpoint is in a file that was removed or lost",
-                kept.seq
+                "the log begins with record {first}; that what came before was removed or lost by \
+                 rights is the word of whoever had the key then, which only a checkpoint kept \
+                 elsewhere can prove"
             ));
         }
         if self.report.macs_from != self.first.map(|(first, ..)| first) {
@@ -548,6 +552,27 @@ impl<'a> Run<'a> {
             );
             self.report.notes.push(format!("without the first key, MACs were checked for {from}; before that the chain of hashes alone"));
         }
+    }
+
+    /// A checkpoint that was kept and is not in the log: deleted history is as bad as forged history.
+    fn lost_checkpoint(&mut self) -> Option<Bad> {
+        let kept = self.checkpoint.filter(|_| !self.checkpoint_seen)?;
+        let removed = self.removed.iter().any(|(last, _)| kept.seq <= *last);
+        if kept.removal_allowed && removed {
+            self.report.notes.push(format!(
+                "record {} of the checkpoint is in a file that was removed",
+                kept.seq
+            ));
+            return None;
+        }
+        Some(Bad {
+            file: self.log.clone(),
+            line: 0,
+            seq: kept.seq,
+            what: "of the checkpoint is not in the log: removed by age, or wiped; keep newer \
+                   checkpoints, or bring the closed file back"
+                .to_owned(),
+        })
     }
 
     fn lost_writer(&self, has_journal: impl Fn(&str) -> bool) -> Option<Bad> {

@@ -278,3 +278,65 @@ fn a_log_after_a_loss_begins_anew_on_record_and_only_then() {
     home.open().close().unwrap();
     home.assert_whole();
 }
+
+#[test]
+fn a_log_that_was_wiped_and_begun_anew_does_not_pass_a_kept_checkpoint() {
+    let home = Home::new();
+    let log = home.open();
+    reads(&log, "component:a", 3);
+    let kept = log.checkpoint().unwrap();
+    reads(&log, "component:a", 3);
+    log.close().unwrap();
+    assert!(home.verify_with(true, Some(kept.clone())).is_whole());
+    // Whoever has the key in force can do the same without us.
+    fs::remove_file(&home.log).unwrap();
+    Log::resume(&home.options()).unwrap();
+    home.open().close().unwrap();
+    let report = home.assert_whole();
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("only a checkpoint kept"))
+    );
+    for kept in [kept.clone(), kept.clone().allow_removed()] {
+        let found = home.verify_with(true, Some(kept.clone())).bad.unwrap();
+        assert_eq!(found.seq, kept.seq());
+        assert!(found.what.contains("is not in the log"), "{found}");
+    }
+}
+
+#[test]
+fn a_checkpoint_in_a_file_removed_by_age_passes_only_where_that_is_allowed() {
+    let home = Home::new();
+    let mut options = home.options();
+    options.rotate = 1;
+    let log = Log::open(options.clone()).unwrap();
+    reads(&log, "component:a", 3);
+    let kept = log.checkpoint().unwrap();
+    log.close().unwrap();
+    options.keep_for = Some(std::time::Duration::from_millis(1));
+    let log = Log::open(options).unwrap();
+    common::within(std::time::Duration::from_secs(5), "files go", || {
+        home.shown()
+            .first()
+            .is_none_or(|shown| shown.record.seq > kept.seq())
+    });
+    log.close().unwrap();
+    let report = home.assert_whole();
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("removed by age"))
+    );
+    assert!(home.verify_with(true, Some(kept.clone())).bad.is_some());
+    let report = home.verify_with(true, Some(kept.allow_removed()));
+    assert!(report.is_whole(), "{:?}", report.bad);
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("of the checkpoint"))
+    );
+}

@@ -21,11 +21,17 @@ Examples:
 
 Without --key it takes the first key that still lies beside the log's key; where that was moved off
 the machine, the chain is proven from the key in force, as far back as it reaches. A checkpoint
-that was kept on another machine also shows a log that was cut off or written anew as a whole.")]
+that was kept on another machine also shows a log that was cut off or written anew as a whole.
+Where `keep-for` removes old files, keep newer checkpoints: one whose record is gone does not pass.
+With --allow-removed it does, on the word of a record that whoever took the host over could forge.")]
 pub(crate) struct Args {
     /// A line of `audit checkpoint`, or @FILE (its last line)
     #[arg(long, value_name = "LINE|@FILE")]
     checkpoint: Option<String>,
+
+    /// Accept that the checkpoint is gone with a file that was removed by age, as the log says
+    #[arg(long, requires = "checkpoint")]
+    allow_removed: bool,
 
     /// The log's first key, which `init` made and which is kept off the machine
     #[arg(long, value_name = "FIRSTKEY")]
@@ -35,7 +41,10 @@ pub(crate) struct Args {
 /// Runs `audit verify`.
 pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let location = super::location(&super::settings(context)?);
-    let checkpoint = args.checkpoint.as_deref().map(checkpoint).transpose()?;
+    let mut checkpoint = args.checkpoint.as_deref().map(checkpoint).transpose()?;
+    if args.allow_removed {
+        checkpoint = checkpoint.map(Checkpoint::allow_removed);
+    }
     let beside = Some(first_key_path(&location.key)).filter(|first| first.exists());
     let verify = Verify {
         location,
@@ -46,7 +55,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     if context.json {
         output::document(&document(&report))?;
     } else {
-        output::text(&text(&report))?;
+        output::text(&text(&report, verify.first_key.is_some()))?;
     }
     match &report.bad {
         None => Ok(()),
@@ -92,7 +101,7 @@ fn read(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(cannot)
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, first_key: bool) -> String {
     let mut text = String::new();
     for note in &report.notes {
         text.push_str(&format!("note: {}\n", output::printable(note)));
@@ -108,6 +117,8 @@ fn text(report: &Report) -> String {
         text.push_str(&format!("verified: {records} records in {files} files\n"));
         match report.macs_from {
             Some(1) => {}
+            // The first key was there: what it does not reach is not in the log, as the notes say.
+            _ if first_key => {}
             Some(seq) => text.push_str(&format!(
                 "their keys are at hand from seq {seq} on; `--key` with the first key proves all\n"
             )),
