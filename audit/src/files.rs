@@ -36,6 +36,11 @@ pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> std::io::Result<Fi
     options.custom_flags(flags.bits() as i32).open(path)
 }
 
+/// The filesystem, not the file, is read-only.
+pub(crate) fn is_read_only(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::ROFS.raw_os_error())
+}
+
 /// Who may do what with a file of ours.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secrecy {

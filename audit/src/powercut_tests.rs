@@ -1,6 +1,7 @@
 //! What a power cut may leave: files that were not synced hold anything, and the boot is another.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::files::{TEST_BOOT, with_suffix};
@@ -63,6 +64,7 @@ fn cut(reads: u64) -> Cut {
     }
     fs::write(with_suffix(&path, ".head"), head).unwrap();
     fs::write(&journal, copy).unwrap();
+    fs::set_permissions(&journal, PermissionsExt::from_mode(0o600)).unwrap();
     TEST_BOOT.set(Some("after".to_owned()));
     Cut {
         _dir: dir,

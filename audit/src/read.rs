@@ -34,6 +34,8 @@ pub(crate) struct Snapshot {
     pub(crate) live: Result<Option<Claim>, Error>,
     pub(crate) keys: Keys,
     pub(crate) journals: Vec<Journal>,
+    /// What lies among the journals and is none.
+    pub(crate) notes: Vec<String>,
 }
 
 /// One file of the log, as far as it was written at that moment.
@@ -72,8 +74,12 @@ impl Snapshot {
         }
         let head = claim::read_head(log, &keys.claim);
         let live = Live::open(log)?.read(&keys.claim, &files::boot_id());
+        let recover::Journals {
+            found: there,
+            notes,
+        } = recover::journals(log)?;
         let mut journals = Vec::new();
-        for found in recover::journals(log)? {
+        for found in there {
             let mut lines = Vec::new();
             let key = keys.slot_key(&found.writer);
             let damaged = recover::waiting(&found, &key, |line| lines.push(line.to_vec()));
@@ -91,6 +97,7 @@ impl Snapshot {
             live,
             keys,
             journals,
+            notes,
         })
     }
 }

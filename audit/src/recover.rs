@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::chain::{self, Chain};
@@ -11,13 +12,19 @@ use crate::files;
 use crate::journal::format::{Formatter, Next};
 use crate::journal::image::{self, Image};
 use crate::journal::layout::{
-    At, INTENTS, Layout, W_BATCH_FILE, W_BATCH_OFFSET, W_BOOT, W_DRAINED_CALL, W_DRAINED_POS,
-    Words, read_slot,
+    At, INTENTS, Layout, MAX_JOURNAL, W_BATCH_FILE, W_BATCH_OFFSET, W_BOOT, W_DRAINED_CALL,
+    W_DRAINED_POS, Words, read_slot,
 };
 use crate::keys::SlotKey;
 use crate::line::{self, Parts, RawLine, TimeText};
 use crate::record::{Action, Outcome, Phase, Record, SYSTEM, split_call};
 use crate::retention;
+
+/// Files in the folder of journals that are named as none; more are counted.
+const MAX_STRANGE: u64 = 8;
+
+/// A journal is rounded up to whole pages.
+const JOURNAL_SLACK: usize = 64 * 1024;
 
 /// The folder of a log's journals.
 pub(crate) fn journal_folder(log: &Path) -> PathBuf {
@@ -33,46 +40,121 @@ pub(crate) struct Found {
     pub(crate) live: bool,
 }
 
-/// The journals in the folder. Those that are not live stay locked by us until they are dropped.
-pub(crate) fn journals(log: &Path) -> Result<Vec<Found>, Error> {
+/// What the folder of journals holds.
+#[derive(Default)]
+pub(crate) struct Journals {
+    /// Those that are not live stay locked by us until they are dropped.
+    pub(crate) found: Vec<Found>,
+    /// What is no journal of ours and is left alone.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Looks into the folder. Names and files there may be anybody's who runs as our user: only what a
+/// writer of ours makes counts.
+pub(crate) fn journals(log: &Path) -> Result<Journals, Error> {
     let folder = journal_folder(log);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Journals::default()),
         Err(e) => return Err(Error::io("cannot list", &folder, e)),
     };
-    let mut found = Vec::new();
+    let mut journals = Journals::default();
+    let mut strange = 0;
     for entry in entries {
         let name = entry
             .map_err(|e| Error::io("cannot list", &folder, e))?
             .file_name();
-        let name = name.to_string_lossy().into_owned();
         let path = folder.join(&name);
-        let Ok(file) = files::open(&path, OpenOptions::new().read(true).write(true)) else {
-            continue;
+        let name = name.to_string_lossy();
+        let writer = name.strip_suffix(".journal").filter(|id| is_writer_id(id));
+        let draft = name.strip_prefix('.').and_then(|n| n.strip_suffix(".new"));
+        let taken = match (writer, draft.filter(|id| is_writer_id(id))) {
+            (None, None) => Err("its name is not a writer's".to_owned()),
+            _ => open_journal(&path),
         };
-        let free = files::try_lock(&file, false).map_err(|e| Error::io("cannot lock", &path, e))?;
-        if free && !matches!(files::same_file(&path, &file), Ok(true)) {
-            // Ended properly while we looked.
-            continue;
-        }
-        match name.strip_suffix(".journal") {
-            Some(writer) => found.push(Found {
+        match (taken, writer) {
+            (Ok(None), _) => {}
+            (Ok(Some((file, live))), Some(writer)) => journals.found.push(Found {
                 writer: writer.to_owned(),
                 path,
                 file,
-                live: !free,
+                live,
             }),
             // Never came to be a journal: its writer died before it could record anything. One that
             // is not locked yet is younger than that.
-            None if free && name.ends_with(".new") && is_old(&path) => {
-                let _ = std::fs::remove_file(&path);
+            (Ok(Some((_, live))), None) => {
+                if !live && is_old(&path) {
+                    let _ = std::fs::remove_file(&path);
+                }
             }
-            None => {}
+            (Err(why), _) => {
+                strange += 1;
+                if strange <= MAX_STRANGE {
+                    // Debug form: the name may hold anything.
+                    journals.notes.push(format!(
+                        "{name:?} in {} is no journal and is left alone: {why}",
+                        folder.display()
+                    ));
+                }
+            }
         }
     }
-    found.sort_by(|a, b| a.writer.cmp(&b.writer));
-    Ok(found)
+    if strange > MAX_STRANGE {
+        journals.notes.push(format!(
+            "{} more files in {} are no journals and are left alone",
+            strange - MAX_STRANGE,
+            folder.display()
+        ));
+    }
+    journals.found.sort_by(|a, b| a.writer.cmp(&b.writer));
+    Ok(journals)
+}
+
+/// Opens what has a journal's name, and tells whether its process lives; `None` if it ended properly
+/// while we looked, and why not if it is no journal.
+fn open_journal(path: &Path) -> Result<Option<(File, bool)>, String> {
+    // Asked before opening: opening a pipe or a device may do something.
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() => {}
+        Ok(_) => return Err("it is not a regular file".to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.to_string()),
+    }
+    let file = match files::open(path, OpenOptions::new().read(true).write(true)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if files::is_read_only(&e) => {
+            files::open(path, OpenOptions::new().read(true)).map_err(|e| e.to_string())?
+        }
+        Err(e) => return Err(e.to_string()),
+    };
+    let meta = file.metadata().map_err(|e| e.to_string())?;
+    if !meta.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err("it belongs to another user".to_owned());
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err("group or others have rights to it".to_owned());
+    }
+    if meta.len() > (MAX_JOURNAL + JOURNAL_SLACK) as u64 {
+        return Err("it is too large".to_owned());
+    }
+    let free = files::try_lock(&file, false).map_err(|e| e.to_string())?;
+    if free && !matches!(files::same_file(path, &file), Ok(true)) {
+        // Ended properly while we looked.
+        return Ok(None);
+    }
+    Ok(Some((file, !free)))
+}
+
+/// Exactly what a writer's id is made of: nothing else may come into the log through a file's name.
+fn is_writer_id(name: &str) -> bool {
+    name.len() == 26
+        && name
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z'))
 }
 
 fn is_old(path: &Path) -> bool {
@@ -86,11 +168,8 @@ fn is_old(path: &Path) -> bool {
 
 /// Recovers every dead journal. Call under the log's lock, after a refresh.
 pub(crate) fn recover_all(chain: &mut Chain, recoverer: &str) -> Result<Vec<String>, Error> {
-    let mut notes = Vec::new();
-    for found in journals(&chain.path)?
-        .into_iter()
-        .filter(|found| !found.live)
-    {
+    let Journals { found, mut notes } = journals(&chain.path)?;
+    for found in found.into_iter().filter(|found| !found.live) {
         let mut recovery = Recovery::new(chain, &found, recoverer)?;
         notes.push(recovery.run()?);
         // What it was about to make the head; there need be none.
@@ -121,9 +200,9 @@ struct Recovery<'a> {
 
 impl<'a> Recovery<'a> {
     fn new(chain: &'a mut Chain, found: &'a Found, recoverer: &'a str) -> Result<Self, Error> {
-        let image =
-            Image::read(&found.file).map_err(|e| Error::io("cannot read", &found.path, e))?;
         let key = chain.keys.slot_key(&found.writer);
+        let image = Image::read(&found.file, &found.writer, &key)
+            .map_err(|e| Error::io("cannot read", &found.path, e))?;
         Ok(Self {
             chain,
             found,
@@ -501,7 +580,7 @@ fn later_records(image: &Image, layout: &Layout, key: &SlotKey, missing: u64) ->
 /// Shows what a journal holds that the log does not have, as lines without `seq`, `prev` and `mac`;
 /// true if it is damaged. Changes nothing.
 pub(crate) fn waiting(found: &Found, key: &SlotKey, mut each: impl FnMut(&[u8])) -> bool {
-    let Ok(image) = Image::read(&found.file) else {
+    let Ok(image) = Image::read(&found.file, &found.writer, key) else {
         return true;
     };
     let Some(layout) = image.layout(&found.writer, key) else {

@@ -96,8 +96,12 @@ pub fn verify(what: &Verify) -> Result<Report, Error> {
         .transpose()?;
     let mut run = Run::new(what, &snapshot, first_key);
     let Snapshot {
-        files, journals, ..
+        files,
+        journals,
+        notes,
+        ..
     } = snapshot;
+    run.report.notes.extend(notes);
     let mut current = None;
     for part in files {
         if part.first.is_none() {

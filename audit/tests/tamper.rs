@@ -13,7 +13,7 @@ mod common;
 use std::fs;
 
 use common::{Home, reads, suffixed};
-use strongroom_audit::{Bad, Error, Log, parse_line};
+use strongroom_audit::{Action, Bad, Error, Log, parse_line};
 
 /// What is wrong must show with the first key, and without it.
 fn bad(home: &Home) -> Bad {
@@ -339,4 +339,57 @@ fn a_checkpoint_in_a_file_removed_by_age_passes_only_where_that_is_allowed() {
             .iter()
             .any(|note| note.contains("of the checkpoint"))
     );
+}
+
+#[test]
+fn only_journals_of_ours_are_taken_for_journals() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let home = Home::with_reads(3);
+    let folder = suffixed(&home.log, ".journals");
+    let id = |last: char| format!("01ARZ3NDEKTSV4RRFFQ69G5FA{last}.journal");
+    let private = |name: &str, content: &[u8]| {
+        fs::write(folder.join(name), content).unwrap();
+        fs::set_permissions(folder.join(name), PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    for name in [
+        "a\"b.journal",
+        "a\nb.journal",
+        "copy of 01.journal",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAL.journal",
+    ] {
+        private(name, b"");
+    }
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        folder.join(id('1')),
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    fs::create_dir(folder.join(id('2'))).unwrap();
+    symlink(&home.log, folder.join(id('3'))).unwrap();
+    private(&id('4'), b"");
+    fs::set_permissions(folder.join(id('4')), PermissionsExt::from_mode(0o640)).unwrap();
+    private(&id('5'), b"");
+    fs::File::options()
+        .write(true)
+        .open(folder.join(id('5')))
+        .unwrap()
+        .set_len(10 << 30)
+        .unwrap();
+    home.open().close().unwrap();
+    home.open().close().unwrap();
+    let report = home.assert_whole();
+    assert_eq!(home.journals().len(), 9, "nothing was removed");
+    assert!(
+        home.records()
+            .iter()
+            .all(|record| record.action != Action::Recovered)
+    );
+    let noted = |what: &str| report.notes.iter().any(|note| note.contains(what));
+    for what in ["a\\\"b.journal", "a\\nb.journal", "copy of 01.journal"] {
+        assert!(noted(what), "{what}: {:?}", report.notes);
+    }
+    assert!(report.notes.iter().all(|note| !note.contains('\n')));
 }

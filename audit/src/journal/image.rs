@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::layout::{Layout, W_BATCH_FILE, W_BATCH_OFFSET, Words};
+use super::layout::{HEADER, Layout, W_BATCH_FILE, W_BATCH_OFFSET, Words};
 use crate::files;
 use crate::keys::SlotKey;
 
@@ -12,9 +12,18 @@ use crate::keys::SlotKey;
 pub(crate) struct Image(Vec<u64>);
 
 impl Image {
-    pub(crate) fn read(file: &File) -> std::io::Result<Self> {
-        let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; size.min(super::layout::MAX_JOURNAL + 4096)];
+    /// Reads no more than a whole header claims: without one, the header alone.
+    pub(crate) fn read(file: &File, writer: &str, key: &SlotKey) -> std::io::Result<Self> {
+        let head = Self::words(file, HEADER)?;
+        let count = usize::try_from(file.metadata()?.len() / 8).unwrap_or(usize::MAX);
+        match Layout::of(&head, count, writer, key) {
+            Some(layout) => Self::words(file, layout.words()),
+            None => Ok(head),
+        }
+    }
+
+    fn words(file: &File, count: usize) -> std::io::Result<Self> {
+        let mut bytes = vec![0; count * 8];
         let size = files::read_at(file, &mut bytes, 0)?;
         bytes.truncate(size);
         Ok(Self(

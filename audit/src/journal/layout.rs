@@ -22,7 +22,8 @@ pub(crate) const W_BATCH_OFFSET: usize = 19;
 /// Generation of each half of the names.
 pub(crate) const W_GEN: usize = 20;
 
-const HEADER: usize = 512;
+/// Words of the header, with room to grow.
+pub(crate) const HEADER: usize = 512;
 /// One interface function each; code 0 is none.
 pub(crate) const VIAS: usize = 256;
 pub(crate) const VIA_WORDS: usize = 8;
