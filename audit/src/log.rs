@@ -89,7 +89,9 @@ impl Log {
         for note in notes {
             shared.warn(note);
         }
-        let _ = shared.system(Action::Open, &format!("pid={}", std::process::id()), false);
+        // Within this boot nothing but tampering damages the journal.
+        let opened = format!("pid={} boot={}", std::process::id(), files::boot_id());
+        let _ = shared.system(Action::Open, &opened, false);
         let stores = chain.claim.stores.clone();
         let syncer = Syncer {
             shared: Arc::clone(&shared),

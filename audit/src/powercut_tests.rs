@@ -87,6 +87,10 @@ impl Cut {
 
     fn reopen(&self) -> Result<Report, Error> {
         Log::open(Options::new(&self.log, &self.key))?.close()?;
+        Ok(self.verify())
+    }
+
+    fn verify(&self) -> Report {
         let location = Location {
             log: self.log.clone(),
             key: self.key.clone(),
@@ -97,6 +101,7 @@ impl Cut {
             first_key: Some(first_key_path(&self.key)),
             checkpoint: None,
         })
+        .unwrap()
     }
 
     fn reads(&self) -> usize {
@@ -169,4 +174,51 @@ fn a_log_shorter_than_its_durable_head_is_tampering_after_a_reboot_too() {
     let cut = cut(9);
     cut.keep_lines(1);
     assert!(matches!(cut.reopen(), Err(Error::Tampered(_))));
+}
+
+#[test]
+fn an_emptied_journal_is_bad_within_one_boot_before_and_after_its_recovery() {
+    for size in [0, 256 * 1024] {
+        let cut = cut(9);
+        // Killed, not cut off from its power.
+        TEST_BOOT.set(Some("before".to_owned()));
+        fs::write(&cut.journal, vec![0; size]).unwrap();
+        let found = cut.verify().bad.unwrap();
+        assert!(found.what.contains("journal"), "{found}");
+        let found = cut.reopen().unwrap().bad.unwrap();
+        assert!(found.what.contains("within one boot"), "{found}");
+    }
+}
+
+#[test]
+fn a_journal_damaged_behind_its_header_is_bad_within_one_boot_whatever_boot_it_claims() {
+    let cut = cut(9);
+    TEST_BOOT.set(Some("before".to_owned()));
+    let mut journal = fs::read(&cut.journal).unwrap();
+    journal[crate::journal::layout::W_BOOT * 8] ^= 1;
+    let layout = Layout::for_size(256 * 1024);
+    // A committed record that is not as it was written.
+    let next = layout.slot(10) * 8;
+    journal[next] = 11;
+    fs::write(&cut.journal, journal).unwrap();
+    assert!(cut.verify().bad.is_some());
+    let found = cut.reopen().unwrap().bad.unwrap();
+    assert!(found.what.contains("within one boot"), "{found}");
+}
+
+#[test]
+fn a_journal_of_a_writer_without_records_is_no_loss() {
+    let cut = cut(2);
+    Log::open(Options::new(&cut.log, &cut.key))
+        .unwrap()
+        .close()
+        .unwrap();
+    let name = cut
+        .journal
+        .with_file_name("01ARZ3NDEKTSV4RRFFQ69G5FAV.journal");
+    fs::write(&name, b"").unwrap();
+    fs::set_permissions(&name, PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(cut.verify().is_whole());
+    let report = cut.reopen().unwrap();
+    assert!(report.is_whole(), "{:?}", report.bad);
 }

@@ -17,7 +17,7 @@ use crate::journal::layout::{
 };
 use crate::keys::SlotKey;
 use crate::line::{self, Parts, RawLine, TimeText};
-use crate::record::{Action, Outcome, Phase, Record, SYSTEM, split_call};
+use crate::record::{Action, Outcome, Phase, Record, SYSTEM, split_call, word};
 use crate::retention;
 
 /// Files in the folder of journals that are named as none; more are counted.
@@ -194,6 +194,8 @@ struct Recovery<'a> {
     ended: BTreeSet<u64>,
     /// Its `close` is in the log or goes there now: only the journal was left to remove.
     closed: bool,
+    /// Whether it has records in the log, and the boot that its `open` names there.
+    opened: Option<Option<String>>,
     /// Calls that a power cut took from both the log and the journal.
     lost: Option<(u64, u64)>,
 }
@@ -214,6 +216,7 @@ impl<'a> Recovery<'a> {
             intents: BTreeMap::new(),
             ended: BTreeSet::new(),
             closed: false,
+            opened: None,
             lost: None,
         })
     }
@@ -251,9 +254,9 @@ impl<'a> Recovery<'a> {
             format!(" lost-from={from} lost-to={to}")
         });
         let damage = if damaged || self.lost.is_some() {
-            " damaged"
+            format!(" boot={} damaged", self.boot()?)
         } else {
-            ""
+            String::new()
         };
         let detail = format!(
             "writer={} last-call={last_call} unknown={unknown} by={}{lost}{damage}",
@@ -413,8 +416,22 @@ impl<'a> Recovery<'a> {
         Ok(known)
     }
 
+    /// Whether the writer opened the log within this boot, by what stands in the log: the journal's own
+    /// word is not under its checksum.
+    fn boot(&mut self) -> Result<&'static str, Error> {
+        self.last_in_log()?;
+        Ok(match &self.opened {
+            Some(Some(boot)) if *boot == files::boot_id() => "same",
+            Some(Some(_)) => "other",
+            Some(None) => "unknown",
+            // Without its `open` in the log it released nothing, but in a boot that is over.
+            None => "none",
+        })
+    }
+
     fn last_in_log(&mut self) -> Result<u64, Error> {
         let (mut last, mut closed) = (0, false);
+        let mut opened = None;
         let mut paths: Vec<PathBuf> = retention::closed_files(&self.chain.path)?
             .into_iter()
             .map(|(_, path)| path)
@@ -424,11 +441,16 @@ impl<'a> Recovery<'a> {
             let file = files::open_checked(&path, false, files::Secrecy::Public)?;
             self.each_line(&file, 0, |raw, call| {
                 last = last.max(call);
+                let boot = opened.get_or_insert(None);
+                if raw.principal == SYSTEM && raw.action == Action::Open {
+                    *boot = word(raw.detail.unwrap_or_default(), "boot").map(str::to_owned);
+                }
                 closed |= raw.principal == SYSTEM && raw.action == Action::Close;
                 None
             })?;
         }
         self.closed |= closed;
+        self.opened = opened;
         Ok(last)
     }
 
@@ -598,7 +620,9 @@ pub(crate) fn waiting(found: &Found, key: &SlotKey, mut each: impl FnMut(&[u8]))
                 line::write_mac(&mut line, &[0; 32]);
                 each(&line);
             }
-            Next::Free => return false,
+            Next::Free => {
+                return !found.live && later_records(&image, &layout, key, call + 1);
+            }
             // While its process writes on, a copy need not be of one moment.
             Next::Damaged => return !found.live,
         }

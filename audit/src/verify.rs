@@ -128,6 +128,12 @@ pub fn verify(what: &Verify) -> Result<Report, Error> {
         }
     }
     if run.report.bad.is_none() {
+        let damaged = journals.iter().filter(|journal| journal.damaged);
+        run.report.bad = damaged
+            .filter_map(|journal| run.damaged(&journal.writer))
+            .next();
+    }
+    if run.report.bad.is_none() {
         run.end(current, |writer| {
             journals.iter().any(|journal| journal.writer == writer)
         });
@@ -165,6 +171,8 @@ struct Writer {
     /// It ended by itself, and nothing came after that.
     closed: bool,
     time: [u8; 27],
+    /// The boot that its `open` names.
+    boot: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -307,8 +315,7 @@ impl<'a> Run<'a> {
         self.report.last_seq = raw.seq;
         self.check_writer(&raw)?;
         self.check_claims(&raw)?;
-        self.follow_system(&raw);
-        Ok(())
+        self.follow_system(&raw)
     }
 
     fn check_mac(&mut self, raw: &RawLine<'_>, resumed: bool) -> Result<(), (u64, String)> {
@@ -354,6 +361,9 @@ impl<'a> Run<'a> {
                 Action::Close | Action::Recovered | Action::Resumed
             );
         let closed = system && raw.action == Action::Close;
+        let opened = Some(raw.detail.unwrap_or_default())
+            .filter(|_| system && raw.action == Action::Open)
+            .and_then(|detail| word(detail, "boot").map(str::to_owned));
         let mut time = [0; 27];
         for (to, from) in time.iter_mut().zip(raw.time.bytes()) {
             *to = from;
@@ -373,6 +383,7 @@ impl<'a> Run<'a> {
                     ended,
                     closed,
                     time,
+                    boot: opened,
                 },
             );
             return Ok(());
@@ -419,6 +430,7 @@ impl<'a> Run<'a> {
             ended,
             closed,
             time,
+            boot: opened.or_else(|| writer.boot.take()),
         };
         Ok(())
     }
@@ -441,9 +453,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn follow_system(&mut self, raw: &RawLine<'_>) {
+    fn follow_system(&mut self, raw: &RawLine<'_>) -> Result<(), (u64, String)> {
         if raw.principal != SYSTEM {
-            return;
+            return Ok(());
         }
         let detail = raw.detail.unwrap_or_default();
         if is_checkpoint(raw) {
@@ -467,6 +479,19 @@ impl<'a> Run<'a> {
                 ));
                 self.removed.extend(last.zip(hash.map(str::to_owned)));
             }
+            // Of what a recovery could not tell the boot is taken for the same: a power cut shows.
+            Action::Recovered
+                if detail.ends_with(" damaged")
+                    && matches!(word(detail, "boot"), Some("same" | "unknown")) =>
+            {
+                return Err((
+                    raw.seq,
+                    format!(
+                        "tells of a journal that was damaged or emptied within one boot, which no power \
+                         cut explains; records are missing: {detail}"
+                    ),
+                ));
+            }
             Action::Recovered if detail.ends_with(" damaged") => {
                 self.report.notes.push(format!("record {}: a dead writer's journal was damaged, records may be missing: {detail}", raw.seq));
             }
@@ -480,6 +505,29 @@ impl<'a> Run<'a> {
             )),
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A journal that is damaged in the boot that its writer opened the log in: a power cut, the only
+    /// innocent cause, would have ended that.
+    fn damaged(&self, name: &str) -> Option<Bad> {
+        let writer = self
+            .writers
+            .get(name)
+            .filter(|writer| !writer.ended && writer.seq > self.gap)?;
+        let boot = files::boot_id();
+        if writer.boot.as_ref().is_some_and(|opened| *opened != boot) {
+            return None;
+        }
+        Some(Bad {
+            file: self.log.clone(),
+            line: 0,
+            seq: writer.seq,
+            what: format!(
+                "is the last of writer {name}, whose journal was damaged or emptied within one boot, \
+                 which no power cut explains; records are missing"
+            ),
+        })
     }
 
     /// What only shows at the end.
