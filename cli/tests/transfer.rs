@@ -179,7 +179,8 @@ proptest! {
     ) {
         let room = Room::new();
         for (i, value) in values.iter().enumerate() {
-            room.set(&format!("from/V{i}"), value);
+            let reference = format!("from/V{i}");
+            room.feed(["set", &reference, "--allow-empty"], value).ok();
         }
         room.run(["export", "local:from/", "--format", format, "--output", "file"]).ok();
         room.run(["import", "file", "--to", "local:to/"]).ok();
