@@ -151,6 +151,16 @@ pub(crate) fn read_head(log: &Path, keys: &ClaimKey) -> Result<Option<Claim>, Er
     read(&files::with_suffix(log, ".head"), keys)
 }
 
+/// Reads the live claim of this boot and changes nothing; `None` where there is none.
+pub(crate) fn read_live(log: &Path, keys: &ClaimKey, boot: &str) -> Result<Option<Claim>, Error> {
+    let path = files::with_suffix(log, ".live");
+    match files::open_checked(&path, false, Secrecy::Public) {
+        Ok(file) => Live::of(file, path).read(keys, boot),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// Where a writer makes the next head before it takes the place of the last one.
 pub(crate) fn next_head(log: &Path, writer: &str) -> PathBuf {
     files::with_suffix(log, &format!(".head.{writer}"))
@@ -209,12 +219,16 @@ impl Live {
         )
         .map_err(|e| Error::io("cannot open", &path, e))?;
         files::check_file(&path, &file, Secrecy::Public)?;
-        Ok(Self {
+        Ok(Self::of(file, path))
+    }
+
+    fn of(file: File, path: PathBuf) -> Self {
+        Self {
             file,
             path,
             known: Vec::new(),
             buffer: vec![0; 4096],
-        })
+        }
     }
 
     /// Whether the claim is byte for byte the one we know. Call under the log's lock.

@@ -319,6 +319,24 @@ impl LockFile {
         Ok(Self { file, path })
     }
 
+    /// The lock for a reader: on a read-only filesystem it is opened as it is, as others may write the
+    /// same log through another mount; `None` where there it has none, as on a medium that was copied.
+    pub(crate) fn open_to_read(log: &Path) -> Result<Option<Self>, Error> {
+        match Self::open(log) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(Error::Io { source, .. }) if is_read_only(&source) => {}
+            Err(e) => return Err(e),
+        }
+        let path = with_suffix(log, ".lock");
+        match open_checked(&path, false, Secrecy::Public) {
+            Ok(file) => Ok(Some(Self { file, path })),
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     /// Waits for the lock, but never longer than `patience`: another process may hang with it.
     pub(crate) fn lock(&self, shared: bool, patience: Duration) -> Result<Locked<'_>, Error> {
         let end = Instant::now() + patience;

@@ -415,6 +415,8 @@ impl Inner {
         }
         shared.wake_sync();
         for thread in joined {
+            // A thread that sleeps its turn out would keep every process that ends.
+            thread.thread().unpark();
             let _ = thread.join();
         }
         flushed?;

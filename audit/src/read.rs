@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::claim::{self, Claim, Live};
+use crate::claim::{self, Claim};
 use crate::error::Error;
 use crate::files::{self, LockFile, Secrecy};
 use crate::keys::Keys;
@@ -58,10 +58,18 @@ pub(crate) struct Journal {
 
 impl Snapshot {
     pub(crate) fn take(location: &Location) -> Result<Self, Error> {
+        let lock = LockFile::open_to_read(&location.log)?;
+        let held = lock.as_ref().map(|lock| lock.lock(true, PATIENCE));
+        let held = held.transpose()?;
+        let snapshot = Self::take_locked(location)?;
+        drop(held);
+        Ok(snapshot)
+    }
+
+    /// The same for one who holds the log's lock.
+    pub(crate) fn take_locked(location: &Location) -> Result<Self, Error> {
         let log = &location.log;
         let keys = Keys::load(&location.key, location.allow_links)?;
-        let lock = LockFile::open(log)?;
-        let held = lock.lock(true, PATIENCE)?;
         let mut found = Vec::new();
         for (first, path) in retention::closed_files(log)? {
             found.push(FilePart::open(path, Some(first))?);
@@ -73,7 +81,7 @@ impl Snapshot {
             Err(e) => return Err(e),
         }
         let head = claim::read_head(log, &keys.claim);
-        let live = Live::open(log)?.read(&keys.claim, &files::boot_id());
+        let live = claim::read_live(log, &keys.claim, &files::boot_id());
         let recover::Journals {
             found: there,
             notes,
@@ -90,7 +98,6 @@ impl Snapshot {
                 lines,
             });
         }
-        drop(held);
         Ok(Self {
             files: found,
             head,
@@ -139,7 +146,8 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// Reads the next line without its newline into `line`; false at the end. `whole` tells whether
-    /// it had one.
+    /// it had one. Of a line that is too long for a record only the beginning is given, still more
+    /// than [`MAX_LINE`](crate::MAX_LINE), and as not whole.
     pub(crate) fn next(&mut self, line: &mut Vec<u8>, whole: &mut bool) -> Result<bool, Error> {
         line.clear();
         // A file without newlines must not fill the memory.
@@ -155,6 +163,11 @@ impl Lines {
             line.pop();
         }
         self.number += 1;
+        if !*whole && size as u64 == limit {
+            self.reader
+                .skip_until(b'\n')
+                .map_err(|e| Error::io("cannot read", &self.path, e))?;
+        }
         Ok(size > 0)
     }
 

@@ -47,7 +47,9 @@ pub(crate) fn closed_files(log: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
             .strip_prefix(&stem)
             .and_then(|rest| rest.strip_suffix(&extension));
         let digits = digits.filter(|d| d.len() == 20 && d.bytes().all(|b| b.is_ascii_digit()));
-        if let Some(first) = digits.and_then(|d| d.parse().ok()) {
+        if let Some(digits) = digits {
+            // More than a number holds is no file of ours, and must not be passed over in silence.
+            let first = digits.parse().unwrap_or(u64::MAX);
             found.push((first, folder.join(&*name)));
         }
     }

@@ -1,7 +1,7 @@
 //! Beginning a log, and beginning it anew.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ use crate::keys::{Keys, first_key_path};
 use crate::line::{self, Parts, TimeText};
 use crate::log::Log;
 use crate::options::Options;
+use crate::read::{Location, Snapshot};
 use crate::record::{Action, Outcome, Phase, SYSTEM};
 use crate::retention;
+use crate::verify::{self, Verify, verify_snapshot};
 
 /// How long the log's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,8 +31,10 @@ pub struct Resumed {
     pub seq: u64,
     /// What was lost, as the record says it.
     pub gap: String,
-    /// Where a damaged file was moved.
-    pub kept: Option<std::path::PathBuf>,
+    /// Where the file that was written to was moved.
+    pub kept: Option<PathBuf>,
+    /// Where closed files were moved: the damaged one and those after it.
+    pub also_kept: Vec<PathBuf>,
 }
 
 impl Log {
@@ -64,8 +68,9 @@ impl Log {
         Ok(())
     }
 
-    /// Begins anew after a log was lost or damaged, with a record of the gap. A damaged file is kept
-    /// beside it under another name.
+    /// Begins anew after a log was lost or damaged, with a record of the gap. The file that
+    /// [`verify`](fn@crate::verify) refuses without the first key, and those after it, are kept beside it
+    /// under other names.
     ///
     /// # Errors
     /// [`Error::Healthy`] if nothing is wrong with the log.
@@ -74,11 +79,22 @@ impl Log {
         let mut keys = Keys::load(&options.key, options.allow_links)?;
         let lock = LockFile::open(&options.path)?;
         let _held = lock.lock(false, PATIENCE)?;
-        let Some(trouble) = why_lost(options) else {
+        let Some((trouble, bad_file)) = why_lost(options)? else {
             return Err(Error::Healthy);
         };
         let known = newest_known(&options.path, &keys);
-        let kept = set_aside(&options.path, known.as_ref())?;
+        let seq = known.as_ref().map_or(0, |claim| claim.seq);
+        let kept = set_aside(&options.path, seq)?;
+        let mut lost_first = None;
+        let mut also_kept = Vec::new();
+        // The newest first: cut short, what is left still begins with the bad one.
+        for (first, path) in retention::closed_files(&options.path)?.into_iter().rev() {
+            if bad_file.as_ref().is_none_or(|bad| path < *bad) {
+                break;
+            }
+            also_kept.extend(move_aside(&path, seq)?);
+            lost_first = Some(first);
+        }
         let boot = files::boot_id();
         let mut claim = Claim {
             boot: boot.clone(),
@@ -90,7 +106,7 @@ impl Log {
             keys.mac = keys.mac.next();
         }
         claim.epoch = keys.mac.epoch;
-        let lost = claim.file;
+        let lost = lost_first.unwrap_or(claim.file);
         claim.file = claim.seq + 1;
         claim.len = 0;
         claim.last = 0;
@@ -113,7 +129,12 @@ impl Log {
         };
         let seq = claim.file;
         write_first(options, &keys, claim, &gap)?;
-        Ok(Resumed { seq, gap, kept })
+        Ok(Resumed {
+            seq,
+            gap,
+            kept,
+            also_kept,
+        })
     }
 }
 
@@ -130,19 +151,49 @@ fn begin(path: &Path, keys: &Keys, mut claim: Claim) -> Result<(std::fs::File, C
     Ok((file, claim))
 }
 
-/// What is wrong with a log; `None` if a writer could open it.
-fn why_lost(options: &Options) -> Option<String> {
+/// What is wrong with a log, and the closed file that it begins in, if it is one; `None` if a writer
+/// could open it and it verifies. Call under the lock.
+fn why_lost(options: &Options) -> Result<Option<(String, Option<PathBuf>)>, Error> {
     let sync = Arc::clone(&options.sync);
-    let mut chain = match Chain::open(&options.path, &options.key, options.allow_links, "", sync) {
-        Ok(chain) => chain,
-        Err(e) => return Some(e.to_string()),
-    };
-    match chain.refresh() {
-        Ok(()) => None,
-        // What only needs its mode or its disk mended is not lost.
-        Err(Error::Untrusted { .. }) => None,
-        Err(e) => Some(e.to_string()),
+    let trouble = Chain::open(&options.path, &options.key, options.allow_links, "", sync)
+        .and_then(|mut chain| chain.refresh())
+        .err();
+    // What only needs its mode or its disk mended is not lost.
+    if let Some(Error::Untrusted { .. }) = trouble {
+        return Ok(None);
     }
+    let what = Verify {
+        location: Location {
+            log: options.path.clone(),
+            key: options.key.clone(),
+            allow_links: options.allow_links,
+        },
+        first_key: None,
+        checkpoint: None,
+    };
+    let report =
+        Snapshot::take_locked(&what.location).and_then(|snapshot| verify_snapshot(&what, snapshot));
+    let bad = match report {
+        Ok(report) => report.bad,
+        // Where it cannot be read the writer's trouble stands alone.
+        Err(_) if trouble.is_some() => None,
+        Err(e) => return Err(e),
+    };
+    let Some(bad) = bad else {
+        return Ok(trouble.map(|trouble| (trouble.to_string(), None)));
+    };
+    if bad.what == verify::EMPTY {
+        return Err(Error::Untrusted {
+            path: bad.file,
+            why: "is empty, which no closed file is; put it back, or remove the empty one".into(),
+        });
+    }
+    let text = trouble.map_or_else(
+        || format!("record {}: {}", bad.seq, bad.what),
+        |e| e.to_string(),
+    );
+    let file = Some(bad.file).filter(|file| *file != options.path);
+    Ok(Some((text, file)))
 }
 
 /// The furthest claim that still can be read.
@@ -173,7 +224,7 @@ fn from_closed_files(path: &Path, keys: &Keys) -> Option<Claim> {
 }
 
 /// Moves what stands in the way, never over anything.
-fn set_aside(path: &Path, known: Option<&Claim>) -> Result<Option<std::path::PathBuf>, Error> {
+fn set_aside(path: &Path, seq: u64) -> Result<Option<PathBuf>, Error> {
     let live = files::with_suffix(path, ".live");
     match std::fs::remove_file(&live) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -181,10 +232,13 @@ fn set_aside(path: &Path, known: Option<&Claim>) -> Result<Option<std::path::Pat
         }
         _ => {}
     }
+    move_aside(path, seq)
+}
+
+fn move_aside(path: &Path, seq: u64) -> Result<Option<PathBuf>, Error> {
     if std::fs::symlink_metadata(path).is_err() {
         return Ok(None);
     }
-    let seq = known.map_or(0, |claim| claim.seq);
     for n in 1..1000 {
         let kept = files::with_suffix(path, &format!(".damaged-{seq}-{n}"));
         if std::fs::symlink_metadata(&kept).is_err() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::chain::closed_name;
 use crate::error::Error;
 use crate::files::{self, Secrecy};
-use crate::line::parse_line;
+use crate::line::{MAX_LINE, parse_line};
 use crate::read::{FilePart, Lines, Location, Snapshot};
 use crate::record::{Action, Outcome, Record};
 
@@ -122,7 +122,7 @@ impl Iterator for Show {
             };
             let record = match parse_line(&line) {
                 Ok(record) => record,
-                Err(e) => return Some(Err(Error::tampered(e.to_string()))),
+                Err(e) => return Some(Err(self.bad_line(&e.to_string()))),
             };
             if let Some((writer, call)) = record.call_parts() {
                 if pending && self.seen.get(writer).is_some_and(|last| call <= *last) {
@@ -145,11 +145,20 @@ impl Iterator for Show {
 }
 
 impl Show {
+    fn bad_line(&self, what: &str) -> Error {
+        Error::tampered(match &self.lines {
+            Some(lines) => format!("{}:{}: {what}", lines.path().display(), lines.number),
+            None => format!("in a journal: {what}"),
+        })
+    }
+
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             if let Some(lines) = &mut self.lines {
                 let (mut line, mut whole) = (Vec::new(), false);
-                if lines.next(&mut line, &mut whole)? && whole {
+                let there = lines.next(&mut line, &mut whole)?;
+                // A torn last line is shorter than a record may be.
+                if there && (whole || line.len() > MAX_LINE) {
                     return Ok(Some(line));
                 }
             }

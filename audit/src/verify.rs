@@ -11,7 +11,7 @@ use crate::claim::Claim;
 use crate::error::Error;
 use crate::files;
 use crate::keys::{self, MAX_EPOCHS, MacKey};
-use crate::line::RawLine;
+use crate::line::{MAX_LINE, RawLine};
 use crate::read::{FilePart, Location, Snapshot};
 use crate::record::{Action, SYSTEM, split_call, word};
 
@@ -88,7 +88,11 @@ impl std::fmt::Display for Bad {
 /// # Errors
 /// Only where files cannot be read at all; what is wrong with the log itself is in the report.
 pub fn verify(what: &Verify) -> Result<Report, Error> {
-    let snapshot = Snapshot::take(&what.location)?;
+    verify_snapshot(what, Snapshot::take(&what.location)?)
+}
+
+/// The proof of what was taken already.
+pub(crate) fn verify_snapshot(what: &Verify, snapshot: Snapshot) -> Result<Report, Error> {
     let first_key = what
         .first_key
         .as_ref()
@@ -141,7 +145,13 @@ pub fn verify(what: &Verify) -> Result<Report, Error> {
     Ok(run.report)
 }
 
+/// What is wrong with a closed file of no bytes.
+pub(crate) const EMPTY: &str = "is not there: the file is empty, which no closed file is; put it back, or remove the empty one";
+
 struct Run<'a> {
+    first_file: Option<PathBuf>,
+    /// The last file that was read whole, and how many lines it has.
+    file_before: Option<(PathBuf, u64)>,
     log: &'a PathBuf,
     report: Report,
     seq: u64,
@@ -204,6 +214,8 @@ impl<'a> Run<'a> {
                 }),
         };
         Self {
+            first_file: None,
+            file_before: None,
             log: &what.location.log,
             report: Report::default(),
             seq: 0,
@@ -226,9 +238,29 @@ impl<'a> Run<'a> {
     fn file(&mut self, part: FilePart) -> Result<(), Error> {
         self.report.files += 1;
         let named = part.first;
+        if named.is_some() && part.len == 0 {
+            self.report.bad = Some(Bad {
+                file: part.path,
+                line: 0,
+                seq: self.seq + 1,
+                what: EMPTY.to_owned(),
+            });
+            return Ok(());
+        }
+        self.first_file.get_or_insert_with(|| part.path.clone());
         let mut lines = part.lines();
         let (mut line, mut whole) = (Vec::new(), false);
         while lines.next(&mut line, &mut whole)? {
+            if line.len() > MAX_LINE {
+                self.report.bad = Some(Bad {
+                    file: lines.path().to_owned(),
+                    line: lines.number,
+                    seq: self.seq + 1,
+                    what: "is not there; what stands in its place is longer than any record"
+                        .to_owned(),
+                });
+                return Ok(());
+            }
             if !whole && named.is_none() {
                 self.report.notes.push(format!(
                     "the last line is torn after record {}; the next writer cuts it",
@@ -248,20 +280,23 @@ impl<'a> Run<'a> {
             }
             if let Err((seq, what)) = found {
                 // A break in the chain alone accuses the line before.
-                let number = if seq == self.seq {
-                    lines.number - 1
-                } else {
-                    lines.number
+                let (file, line) = match &self.file_before {
+                    Some(before) if seq == self.seq && at_start => before.clone(),
+                    _ => (
+                        lines.path().to_owned(),
+                        lines.number - u64::from(seq == self.seq),
+                    ),
                 };
                 self.report.bad = Some(Bad {
-                    file: lines.path().to_owned(),
-                    line: number,
+                    file,
+                    line,
                     seq,
                     what,
                 });
                 return Ok(());
             }
         }
+        self.file_before = Some((lines.path().to_owned(), lines.number - 1));
         Ok(())
     }
 
@@ -579,12 +614,14 @@ impl<'a> Run<'a> {
                 self.lost_checkpoint()
                     .or_else(|| self.lost_writer(has_journal))
             } else {
-                end(
-                    1,
-                    format!(
+                Some(Bad {
+                    file: self.first_file.clone().unwrap_or_else(|| self.log.clone()),
+                    line: 0,
+                    seq: 1,
+                    what: format!(
                         "records before {first} are missing, and no record tells of their removal"
                     ),
-                )
+                })
             }
         } else {
             None

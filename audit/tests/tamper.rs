@@ -13,7 +13,7 @@ mod common;
 use std::fs;
 
 use common::{Home, reads, suffixed};
-use strongroom_audit::{Action, Bad, Error, Log, parse_line};
+use strongroom_audit::{Action, Bad, Error, Filter, Log, MAX_LINE, parse_line, show};
 
 /// What is wrong must show with the first key, and without it.
 fn bad(home: &Home) -> Bad {
@@ -392,4 +392,157 @@ fn only_journals_of_ours_are_taken_for_journals() {
         assert!(noted(what), "{what}: {:?}", report.notes);
     }
     assert!(report.notes.iter().all(|note| !note.contains('\n')));
+}
+
+#[test]
+fn a_tail_longer_than_any_record_is_bad_for_all_who_read() {
+    let home = Home::with_reads(3);
+    let whole = fs::read(&home.log).unwrap();
+    for (size, end) in [
+        (MAX_LINE + 1, ""),
+        (70_000, ""),
+        (100_000, "\n"),
+        (MAX_LINE + 1, "\n"),
+    ] {
+        let mut text = whole.clone();
+        text.extend(std::iter::repeat_n(b'x', size));
+        text.extend_from_slice(end.as_bytes());
+        fs::write(&home.log, text).unwrap();
+        assert_eq!(bad(&home).seq, 6, "{size} {end:?}");
+        assert!(Log::open(home.options()).is_err());
+    }
+    let mut text = whole;
+    text.extend(std::iter::repeat_n(b'x', MAX_LINE));
+    fs::write(&home.log, text).unwrap();
+    home.assert_whole();
+    home.open().close().unwrap();
+    home.assert_whole();
+}
+
+#[test]
+fn what_stands_after_bad_lines_is_shown_all_the_same() {
+    let home = Home::with_reads(3);
+    let mut lines = home.lines();
+    lines[1] = "x".repeat(200_000);
+    lines[2] = "{}".to_owned();
+    home.write_lines(&lines);
+    let shown = show(&home.location(), Filter::default()).unwrap();
+    let shown: Vec<_> = shown
+        .map(|shown| {
+            shown
+                .map(|shown| shown.record.seq)
+                .map_err(|e| e.to_string())
+        })
+        .collect();
+    let seqs: Vec<u64> = shown.iter().flatten().copied().collect();
+    assert_eq!(seqs, [1, 4, 5]);
+    for (at, line) in [(1, "audit.jsonl:2:"), (2, "audit.jsonl:3:")] {
+        let error = shown[at].as_ref().unwrap_err();
+        assert!(error.contains(line), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_or_impossible_closed_file_is_named() {
+    for name in [
+        "audit-00000000000000099999.jsonl",
+        "audit-00000000000000000000.jsonl",
+        "audit-99999999999999999999.jsonl",
+    ] {
+        let home = Home::with_reads(3);
+        let stray = home.dir.path().join(name);
+        fs::write(&stray, "").unwrap();
+        let found = bad(&home);
+        assert_eq!(
+            (&found.file, found.what.contains("empty")),
+            (&stray, true),
+            "{found}"
+        );
+        let error = Log::resume(&home.options()).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        fs::remove_file(&stray).unwrap();
+        home.assert_whole();
+    }
+}
+
+#[test]
+fn a_log_damaged_before_its_end_begins_anew_on_record() {
+    let home = Home::with_reads(3);
+    let mut lines = home.lines();
+    lines[1] = "x".repeat(lines[1].len());
+    home.write_lines(&lines);
+    // The end is whole: writers go on.
+    home.open().close().unwrap();
+    assert_eq!(bad(&home).seq, 2);
+    let resumed = Log::resume(&home.options()).unwrap();
+    assert!(
+        resumed.gap.contains("lost-from=1 lost-to=7"),
+        "{}",
+        resumed.gap
+    );
+    let kept = fs::read_to_string(resumed.kept.unwrap()).unwrap();
+    assert_eq!(kept.lines().count(), 7);
+    home.open().close().unwrap();
+    let report = home.assert_whole();
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("lost before record 8"))
+    );
+    assert!(matches!(Log::resume(&home.options()), Err(Error::Healthy)));
+}
+
+#[test]
+fn a_damaged_closed_file_is_set_aside_with_all_after_it() {
+    for harm in 0..4 {
+        let home = Home::new();
+        for round in 1..=3 {
+            let mut options = home.options();
+            options.rotate = 1;
+            let log = Log::open(options).unwrap();
+            reads(&log, "component:a", 3);
+            common::within(
+                std::time::Duration::from_secs(5),
+                "a file is closed",
+                || home.closed_files().len() >= round,
+            );
+            log.close().unwrap();
+        }
+        let files = home.closed_files();
+        assert!(files.len() > 2);
+        match harm {
+            0 => {
+                let text = fs::read_to_string(&files[1]).unwrap();
+                fs::write(&files[1], text.replacen("host:audit", "host:audix", 1)).unwrap();
+            }
+            1 => fs::remove_file(&files[0]).unwrap(),
+            // Its last record, which the first line of the next file accuses.
+            2 => {
+                let text = fs::read_to_string(&files[1]).unwrap();
+                let at = text.rfind("\"time\":\"2").unwrap() + 8;
+                let mut text = text.into_bytes();
+                text[at] = b'3';
+                fs::write(&files[1], text).unwrap();
+            }
+            _ => fs::remove_file(&files[1]).unwrap(),
+        }
+        let found = home.verify_with(false, None).bad.unwrap();
+        assert!(harm != 2 || found.file == files[1], "{found}");
+        let resumed = Log::resume(&home.options()).unwrap();
+        assert_eq!(
+            home.closed_files()
+                .iter()
+                .filter(|f| f.extension() == Some("jsonl".as_ref()))
+                .count(),
+            usize::from(harm != 1),
+            "{harm}"
+        );
+        let there = resumed.also_kept.iter().chain(&resumed.kept);
+        assert!(there.clone().count() > 1 && there.clone().all(|file| file.exists()));
+        home.open().close().unwrap();
+        let report = home.verify_with(false, None);
+        assert!(report.is_whole(), "{harm}: {:?}", report.bad);
+        home.assert_whole();
+    }
 }
