@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use zeroize::Zeroizing;
 
 use crate::error::{Fault, Result};
@@ -119,13 +119,29 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<PathBuf> {
     check_folder(path)
 }
 
-/// Writes a new private file and makes it last through a power cut.
+/// Writes a new private file, whole or not at all, and makes it last through a power cut.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = make_private(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = parent(path).join(format!(".{name}.{}.new", std::process::id()));
+    // Left by a process of our number that died here: nothing has ever used it.
+    let _ = std::fs::remove_file(&draft);
+    let written = write_draft(&draft, bytes).and_then(|()| {
+        let here = rustix::fs::CWD;
+        rustix::fs::renameat_with(here, &draft, here, path, RenameFlags::NOREPLACE)
+            .map_err(|error| Fault::io("cannot make", path)(error.into()))
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&draft);
+    }
+    written?;
+    sync_folder(parent(path))
+}
+
+fn write_draft(draft: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = make_private(draft)?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
-        .map_err(Fault::io("cannot write", path))?;
-    sync_folder(parent(path))
+        .map_err(Fault::io("cannot write", draft))
 }
 
 /// Makes the names in a folder last through a power cut.
