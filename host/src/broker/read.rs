@@ -84,8 +84,9 @@ impl Session {
             .take(1, now)
             .map_err(|wait| self.over_quota(wait))?;
         if which == Which::Current {
+            let mut paid = false;
             loop {
-                match self.warm(text, now, &release) {
+                match self.warm(text, now, &mut paid, &release) {
                     Warm::Done(result) => return result,
                     Warm::Full => {
                         self.shared.log.ready(&self.subject).await?;
@@ -108,7 +109,13 @@ impl Session {
     }
 
     #[inline]
-    fn warm<R>(&self, text: &str, now: u64, release: &impl Fn(Hit<'_>) -> R) -> Warm<R> {
+    fn warm<R>(
+        &self,
+        text: &str,
+        now: u64,
+        paid: &mut bool,
+        release: &impl Fn(Hit<'_>) -> R,
+    ) -> Warm<R> {
         let Some(cache) = &self.cache else {
             return Warm::Miss;
         };
@@ -125,9 +132,11 @@ impl Session {
             Answer::Denied => (Outcome::Denied, None),
             Answer::NotFound => (Outcome::NotFound, None),
             Answer::Value { value, version } => {
-                if let Err(wait) = self.scope.bytes.take(value.len() as u64, now) {
+                // Once a call, however often the journal has no room.
+                if !*paid && let Err(wait) = self.scope.bytes.take(value.len() as u64, now) {
                     return Warm::Done(Err(self.over_quota(wait)));
                 }
+                *paid = true;
                 (Outcome::Allowed, Some(*version))
             }
         };
