@@ -163,7 +163,7 @@ fn a_digest_finds_the_entry_and_refuses_other_bytes() {
             .iter()
             .fold(
                 vec!["run".into()],
-                |mut all: Vec<std::ffi::OsString>, word| {
+                |mut all: Vec<OsString>, word| {
                     all.push(word.into());
                     all
                 },

@@ -13,6 +13,7 @@ use serde_json::json;
 use strongroom::audit;
 use strongroom::backend::{ErrorKind, VaultId};
 use strongroom::config::Config;
+use strongroom::config::trust::TrustList;
 use strongroom_backend_local as local;
 
 use crate::backends;
@@ -276,8 +277,14 @@ fn place(plan: &Plan, from: &Path, made: &mut Made) -> Result<(), Failure> {
         .map_err(|e| Failure::usage(format!("cannot open the vault: {}", chain(&e))))?;
     made.entry(from, &plan.folder, CONFIG.as_ref())?;
     // What was made must be what every later command accepts: owners and modes of the folders too.
-    Config::load(&plan.folder.join(CONFIG), &backends::names())
+    let config = Config::load(&plan.folder.join(CONFIG), &backends::names())
         .map_err(|wrong| Failure::usage(wrong.to_string()))?;
+    if !config.reaches_out().is_empty() {
+        // The user named that place a moment ago, in this very command.
+        TrustList::for_user()
+            .and_then(|list| list.add(&config))
+            .map_err(|e| Failure::failed(format!("cannot keep the list of trusted files: {e}")))?;
+    }
     sync(&plan.folder)
 }
 

@@ -311,6 +311,7 @@ pub(crate) fn other_vaults(watched: &mut Watched, outside: &Path) {
     watched.room.configure(
         "[vault.by-variable]\nbackend = \"local\"\npath = \"by-variable.vault\"\nkey = { env = \"VAULT_KEY\" }\n",
     );
+    watched.step(["trust"]).run().ok();
     let misplaced = watched.bytes(MISPLACED);
     for key in [
         variable_key,

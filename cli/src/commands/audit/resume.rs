@@ -11,7 +11,8 @@ use crate::output;
 /// Begin anew after the log was lost or damaged, leaving the gap on record
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Nothing is removed: what is left of the old log stays where it is. First find out how it was lost;
+It takes a log that is missing, or that `audit verify` refuses: the damaged file and those after it
+are set aside. Nothing is removed: what is left of the old log stays beside the new one. First find out how it was lost;
 whoever could remove it could also read what the vaults gave away meanwhile.")]
 pub(crate) struct Args {}
 
@@ -24,10 +25,11 @@ pub(super) fn run(_: Args, context: &Context) -> Result<(), Failure> {
             "seq": resumed.seq,
             "gap": resumed.gap,
             "kept": resumed.kept,
+            "also-kept": resumed.also_kept,
         }));
     }
     output::line(&format!("lost: {}", output::printable(&resumed.gap)))?;
-    if let Some(kept) = &resumed.kept {
+    for kept in resumed.kept.iter().chain(&resumed.also_kept) {
         output::line(&format!("what is left of it is kept as {}", kept.display()))?;
     }
     output::line(&format!(

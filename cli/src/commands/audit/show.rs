@@ -6,6 +6,7 @@ use super::filter::Options;
 use super::line;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output;
 
 /// Show the records of the log, also those that are still in journals
 #[derive(Debug, clap::Args)]
@@ -23,11 +24,23 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let location = super::location(&super::settings(context)?);
     let (filter, wanted) = args.options.chosen().split();
     let records = audit::show(&location, filter).map_err(|e| super::failure(&e))?;
+    let mut bad = 0u64;
     for shown in records {
-        let shown = shown.map_err(|e| super::failure(&e))?;
-        if wanted(&shown.record) {
-            line::print(&shown, context)?;
+        match shown {
+            Ok(shown) if wanted(&shown.record) => line::print(&shown, context)?,
+            Ok(_) => {}
+            // What stands after a line that is no record must not be hidden by it.
+            Err(e @ audit::Error::Tampered(_)) => {
+                output::report(&super::failure(&e), context.json);
+                bad += 1;
+            }
+            Err(e) => return Err(super::failure(&e)),
         }
+    }
+    if bad > 0 {
+        return Err(Failure::failed(format!(
+            "{bad} lines of the log are no records and were not shown"
+        )));
     }
     Ok(())
 }
