@@ -59,14 +59,15 @@
 //!   repeated but written again.
 //! - No principal can fill the journal, or its names, for the others. All waits have a deadline.
 //! - [`verify`](fn@verify) names the first record that was changed, removed, swapped, doubled or inserted, a cut
-//!   tail, a lost journal, and a gap in a writer's calls.
+//!   tail, a lost journal or one that was damaged within a boot, and a gap in a writer's calls.
 //!
 //! # What it cannot do alone
 //!
 //! - Who takes over the host's user has the key of the present epoch and can forge from the last
 //!   checkpoint on. What came before needs the first key to be forged, so keep that elsewhere.
 //! - Log, head, live claim and key file rolled back together look like a log that never went
-//!   further. A [`Checkpoint`] line kept elsewhere shows it; [`Verify::checkpoint`] compares.
+//!   further, and one wiped and begun anew with the key in force like one whose old files were
+//!   removed. A [`Checkpoint`] line kept elsewhere shows both; [`Verify::checkpoint`] compares.
 //! - Who can write our folders can also truncate a mapped journal, which kills the process (SIGBUS)
 //!   rather than lets it release anything.
 //! - Files on network filesystems have no dependable locks and are not supported.
@@ -80,6 +81,7 @@ mod files;
 #[cfg(test)]
 mod forged_tests;
 mod journal;
+mod journals;
 mod keys;
 mod line;
 mod log;

@@ -16,6 +16,7 @@ use crate::error::{AppendError, Error};
 use crate::files::{self, LockFile};
 use crate::journal::names::Cell;
 use crate::journal::ring::{Ring, SYSTEM_SHARE, is_system_action};
+use crate::journals;
 use crate::options::{Durability, Options};
 use crate::record::{Action, Call, Outcome, Phase, SYSTEM};
 use crate::recover;
@@ -71,7 +72,7 @@ impl Log {
             }
         };
         let mut chain = open_chain()?;
-        let folder = recover::journal_folder(&options.path);
+        let folder = journals::journal_folder(&options.path);
         files::create_private_folder(&folder)?;
         let lock = Arc::clone(&chain.lock);
         let held = lock.lock(false, PATIENCE)?;

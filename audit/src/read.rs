@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::claim::{self, Claim};
 use crate::error::Error;
 use crate::files::{self, LockFile, Secrecy};
+use crate::journals::{Journals, journals};
 use crate::keys::Keys;
 use crate::recover;
 use crate::retention;
@@ -82,16 +83,16 @@ impl Snapshot {
         }
         let head = claim::read_head(log, &keys.claim);
         let live = claim::read_live(log, &keys.claim, &files::boot_id());
-        let recover::Journals {
+        let Journals {
             found: there,
             notes,
-        } = recover::journals(log)?;
-        let mut journals = Vec::new();
+        } = journals(log)?;
+        let mut waiting = Vec::new();
         for found in there {
             let mut lines = Vec::new();
             let key = keys.slot_key(&found.writer);
             let damaged = recover::waiting(&found, &key, |line| lines.push(line.to_vec()));
-            journals.push(Journal {
+            waiting.push(Journal {
                 writer: found.writer.clone(),
                 live: found.live,
                 damaged,
@@ -103,7 +104,7 @@ impl Snapshot {
             head,
             live,
             keys,
-            journals,
+            journals: waiting,
             notes,
         })
     }

@@ -38,7 +38,7 @@ fn main() {
         let key = std::env::var("AUDIT_TEST_KEY").unwrap();
         return play(&role, Path::new(&path), Path::new(&key));
     }
-    let trials = trials![
+    let mut trials = trials![
         every_acknowledged_record_survives_sigkill,
         an_intent_of_a_killed_writer_ends_unknown,
         four_processes_write_one_chain,
@@ -56,6 +56,14 @@ fn main() {
         a_writer_that_died_after_its_close_needs_no_recovery,
         a_writer_that_died_with_its_close_in_the_journal_ends_with_it,
     ];
+    // Ignored, and counted as such, where it cannot run.
+    let read_only = trials![a_log_on_a_read_only_medium_is_verified_and_shown];
+    let ignored = !can_mount();
+    trials.extend(
+        read_only
+            .into_iter()
+            .map(|trial| trial.with_ignored_flag(ignored)),
+    );
     let mut arguments = Arguments::from_args();
     // Some of these measure time.
     arguments.test_threads.get_or_insert(1);
@@ -64,6 +72,9 @@ fn main() {
 
 /// What the other processes do. Each acknowledged call is one line on standard output.
 fn play(role: &str, path: &Path, key: &Path) {
+    if role == "reader" {
+        return read_only(path, key);
+    }
     let mut options = Options::new(path, key);
     options.journal = 1 << 20;
     options.rotate = 200_000;
@@ -111,6 +122,76 @@ fn play(role: &str, path: &Path, key: &Path) {
         }
         other => panic!("no role {other}"),
     }
+}
+
+/// Reads a log where nothing can be written.
+fn read_only(path: &Path, key: &Path) {
+    let probe = fs::write(path.with_file_name("probe"), "").unwrap_err();
+    assert_eq!(probe.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    let location = strongroom_audit::Location {
+        log: path.to_owned(),
+        key: key.to_owned(),
+        allow_links: false,
+    };
+    let shown = strongroom_audit::show(&location, strongroom_audit::Filter::default()).unwrap();
+    let shown = shown.map(Result::unwrap).count();
+    let report = strongroom_audit::verify(&strongroom_audit::Verify {
+        location,
+        first_key: None,
+        checkpoint: None,
+    })
+    .unwrap();
+    assert!(report.is_whole(), "{:?}", report.bad);
+    let answer = format!("{} {shown} {}", report.records, report.pending);
+    std::io::stdout().write_all(answer.as_bytes()).unwrap();
+}
+
+/// In namespaces of its own, a shell may mount.
+fn namespace() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    command
+}
+
+/// Makes the folder `$1` read-only.
+const MOUNT: &str = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\"";
+
+/// Whether this machine grants such mounts.
+fn can_mount() -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = namespace().args([MOUNT, "sh"]).arg(dir.path()).output();
+    mount.is_ok_and(|output| output.status.success())
+}
+
+fn run_read_only(home: &Home) -> String {
+    let output = namespace()
+        .arg(format!("{MOUNT} && exec \"$0\""))
+        .arg(std::env::current_exe().unwrap())
+        .arg(home.dir.path())
+        .env("AUDIT_TEST_ROLE", "reader")
+        .env("AUDIT_TEST_LOG", &home.log)
+        .env("AUDIT_TEST_KEY", &home.key)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn a_log_on_a_read_only_medium_is_verified_and_shown() {
+    let home = Home::with_reads(3);
+    assert_eq!(run_read_only(&home), "5 5 0");
+    // A copy without the files that only writers need, beside a dead writer's journal.
+    fs::remove_file(suffixed(&home.log, ".lock")).unwrap();
+    let mut child = spawn(&home, "on-demand");
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until(&mut child, &mut out, true);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(suffixed(&home.log, ".lock")).unwrap();
+    let answer = run_read_only(&home);
+    assert!(answer == "7 7 0" || answer == "6 7 1", "{answer}");
+    assert!(!suffixed(&home.log, ".lock").exists());
 }
 
 fn spawn(home: &Home, role: &str) -> Child {
