@@ -161,13 +161,10 @@ fn a_digest_finds_the_entry_and_refuses_other_bytes() {
     let answer = room.run(
         [wasm.as_os_str(), "--".as_ref(), "app/key".as_ref()]
             .iter()
-            .fold(
-                vec!["run".into()],
-                |mut all: Vec<OsString>, word| {
-                    all.push(word.into());
-                    all
-                },
-            ),
+            .fold(vec!["run".into()], |mut all: Vec<OsString>, word| {
+                all.push(word.into());
+                all
+            }),
     );
     let answer = answer.exits(2).says(&other).says("sha256:");
     assert_eq!(

@@ -13,10 +13,10 @@ use serde_json::json;
 use strongroom::audit;
 use strongroom::backend::{ErrorKind, VaultId};
 use strongroom::config::Config;
-use strongroom::config::trust::TrustList;
 use strongroom_backend_local as local;
 
 use crate::backends;
+use crate::commands::trust;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::output;
@@ -279,12 +279,8 @@ fn place(plan: &Plan, from: &Path, made: &mut Made) -> Result<(), Failure> {
     // What was made must be what every later command accepts: owners and modes of the folders too.
     let config = Config::load(&plan.folder.join(CONFIG), &backends::names())
         .map_err(|wrong| Failure::usage(wrong.to_string()))?;
-    if !config.reaches_out().is_empty() {
-        // The user named that place a moment ago, in this very command.
-        TrustList::for_user()
-            .and_then(|list| list.add(&config))
-            .map_err(|e| Failure::failed(format!("cannot keep the list of trusted files: {e}")))?;
-    }
+    // The user named what it reaches a moment ago, in this very command.
+    trust::accept(&config)?;
     sync(&plan.folder)
 }
 

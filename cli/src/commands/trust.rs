@@ -1,6 +1,7 @@
 //! `strongroom trust`: accepts a configuration that reaches beyond its folder.
 
 use serde_json::json;
+use strongroom::config::Config;
 use strongroom::config::trust::TrustList;
 
 use crate::context::Context;
@@ -21,11 +22,7 @@ pub(crate) async fn run(_: Args, context: &Context) -> Result<(), Failure> {
     let (found, config) = context.load()?;
     let reaches = config.reaches_out();
     let needed = !reaches.is_empty();
-    if needed {
-        TrustList::for_user()
-            .and_then(|list| list.add(&config))
-            .map_err(|e| Failure::failed(format!("cannot keep the list of trusted files: {e}")))?;
-    }
+    accept(&config)?;
     if context.json {
         let names = reaches.iter().map(
             |reach| json!({ "line": reach.line, "what": reach.what, "why": reach.why.to_string() }),
@@ -58,4 +55,15 @@ pub(crate) async fn run(_: Args, context: &Context) -> Result<(), Failure> {
         "{file} is trusted as it stands ({})",
         config.digest()
     ))
+}
+
+/// Puts a configuration on the user's list if it needs to be there: by `trust`, and by commands in which the
+/// user has just named what it reaches.
+pub(crate) fn accept(config: &Config) -> Result<(), Failure> {
+    if config.reaches_out().is_empty() {
+        return Ok(());
+    }
+    TrustList::for_user()
+        .and_then(|list| list.add(config))
+        .map_err(|e| Failure::failed(format!("cannot keep the list of trusted files: {e}")))
 }

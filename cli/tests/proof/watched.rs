@@ -260,7 +260,7 @@ fn look_until_end(
             .is_some()
         {
             let id = child.id().to_string();
-            let kill = Command::new("kill").args(["-s", "INT", &id]).status();
+            let kill = Command::new("kill").args(["-s", "TERM", &id]).status();
             assert!(kill.unwrap().success());
         }
         let status = child.try_wait().unwrap();

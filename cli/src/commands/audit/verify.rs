@@ -59,14 +59,20 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     }
     match &report.bad {
         None => Ok(()),
-        Some(bad) => Err(Failure::failed(format!(
-            "the log does not verify: {}, line {}, seq {}: {}",
-            bad.file.display(),
-            bad.line,
-            bad.seq,
-            output::printable(&bad.what),
-        ))
-        .hint("what stands before that record is proven; what follows is not")),
+        Some(bad) => {
+            let failure = Failure::failed(format!(
+                "the log does not verify: {}, line {}, seq {}: {}",
+                bad.file.display(),
+                bad.line,
+                bad.seq,
+                output::printable(&bad.what),
+            ));
+            // Only a line that is wrong has proven ones before it; what is missing may be anywhere.
+            Err(match bad.line {
+                0 => failure,
+                _ => failure.hint("what stands before that record is proven; what follows is not"),
+            })
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use strongroom_backend_local::{self as local, KeySource};
 use toml_edit::{DocumentMut, InlineTable, Item, Value};
 
 use crate::backends;
+use crate::commands::trust;
 use crate::failure::Failure;
 
 /// A configuration with the new source, beside the one in force.
@@ -83,6 +84,10 @@ impl Setting {
                     self.line
                 ))
             })?;
+        // It was in force a moment ago, and the user named the new source in this very command.
+        let config = Config::load(&self.file, &backends::names())
+            .map_err(|wrong| Failure::usage(wrong.to_string()))?;
+        trust::accept(&config)?;
         Ok(std::mem::take(&mut self.line))
     }
 
