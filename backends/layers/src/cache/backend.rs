@@ -91,7 +91,7 @@ impl Backend for Cached {
     }
 
     /// Only the store's own: who remembers under a counter alone would outlive `ttl`. With
-    /// [`Answer::good_until`], use [`Cached::cell`].
+    /// [`Answer::good_until`](super::Answer::good_until), use [`Cached::cell`].
     fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
         self.inner.change_cell(path)
     }
