@@ -190,7 +190,9 @@ fn a_log_on_a_read_only_medium_is_verified_and_shown() {
     child.wait().unwrap();
     fs::remove_file(suffixed(&home.log, ".lock")).unwrap();
     let answer = run_read_only(&home);
-    assert!(answer == "7 7 0" || answer == "6 7 1", "{answer}");
+    // Killed before its record was in the log, after that, or in between: then the journal still
+    // counts what the log has already, and it is shown once all the same.
+    assert!(["6 7 1", "7 7 0", "7 7 1"].contains(&&*answer), "{answer}");
     assert!(!suffixed(&home.log, ".lock").exists());
 }
 

@@ -260,13 +260,16 @@ async fn an_outage_is_bridged_no_longer_than_max_stale() {
     for minute in 0..60u64 {
         let got = cache.answer(&path("a"), Which::Current).await;
         let origin = got.map(|answer| answer.origin).map_err(|e| e.kind());
-        let age_ms = minute * 60_000;
-        let expected = match minute {
-            0..5 => Ok(Origin::Cached { age_ms }),
-            5..30 => Ok(Origin::Stale { age_ms }),
-            _ => Err(ErrorKind::Unavailable),
+        // The paused clock moves by a timer's granularity when a task waits, and never by more.
+        let near = |age_ms: u64| (0..100).contains(&(age_ms - minute * 60_000));
+        let right = match (minute, origin) {
+            (0..5, Ok(Origin::Cached { age_ms })) | (5..30, Ok(Origin::Stale { age_ms })) => {
+                near(age_ms)
+            }
+            (30.., Err(ErrorKind::Unavailable)) => true,
+            _ => false,
         };
-        assert_eq!(origin, expected, "minute {minute}");
+        assert!(right, "minute {minute}: {origin:?}");
         advance(secs(60)).await;
     }
 }
