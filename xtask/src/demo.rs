@@ -87,7 +87,7 @@ struct Demo {
 impl Demo {
     fn set_up(&self, guests: &Path) -> Result<()> {
         heading("A project with one encrypted vault");
-        self.run(&["init", "--secret", "app-secrets:"])?;
+        self.run(&["init", "--vault", "app-secrets"])?;
         for (reference, value) in SECRETS {
             self.set(reference, value)?;
         }
