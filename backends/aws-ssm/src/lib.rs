@@ -1,0 +1,1 @@
+//! AWS SSM Parameter Store as a Strongroom store.

@@ -1,0 +1,1 @@
+//! What the two AWS stores of Strongroom share: authentication, transport, errors.

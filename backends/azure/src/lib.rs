@@ -1,0 +1,1 @@
+//! Azure Key Vault as a Strongroom store.

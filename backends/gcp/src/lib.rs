@@ -1,0 +1,1 @@
+//! GCP Secret Manager as a Strongroom store.

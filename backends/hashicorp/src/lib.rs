@@ -1,0 +1,1 @@
+//! HashiCorp Vault and OpenBao KV as a Strongroom store.
