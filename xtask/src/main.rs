@@ -12,6 +12,7 @@ mod ci;
 mod demo;
 mod guests;
 mod process;
+mod servers;
 mod test;
 mod wit;
 mod workspace;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Guests(args) => guests::run(&args),
+        Task::Servers(args) => servers::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Wit(args) => wit::run(&args),
     };
@@ -53,7 +55,9 @@ enum Task {
     Demo(demo::Args),
     /// Builds the guests, checks what they import, and prints their paths.
     Guests(guests::Args),
-    /// Builds the guests and runs all tests.
+    /// Starts and stops the servers that the tests of the backends talk to.
+    Servers(servers::Args),
+    /// Builds the guests, starts the test servers and runs all tests.
     Test(test::Args),
     /// Checks that all copies of the WIT are equal.
     Wit(wit::Args),

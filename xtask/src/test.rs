@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the guests, then every test of the workspace, those in the docs too.
+//! `cargo xtask test`: the guests and the test servers, then every test of the workspace, those in the docs too.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, IsTerminal, Write, stdout};
@@ -6,9 +6,13 @@ use std::process::Stdio;
 
 use crate::guests::{self, GUESTS_VARIABLE};
 use crate::process::{self, Result};
+use crate::servers::Session;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Starts no server: tests that need one that is not up fail.
+    #[arg(long)]
+    no_servers: bool,
     /// Further arguments of `cargo test`, as `-- --skip slow`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo: Vec<OsString>,
@@ -17,12 +21,20 @@ pub(crate) struct Args {
 impl Args {
     /// All tests.
     pub(crate) fn all() -> Self {
-        Self { cargo: Vec::new() }
+        Self {
+            no_servers: false,
+            cargo: Vec::new(),
+        }
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let guests = guests::build(false)?;
+    let servers = if args.no_servers {
+        Session::of_running()?
+    } else {
+        Session::start()?
+    };
     let mut cargo = process::cargo();
     cargo
         .args(["test", "--workspace", "--no-fail-fast"])
@@ -36,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ])
         .args(&args.cargo)
         .env(GUESTS_VARIABLE, guests)
+        .envs(servers.environment())
         .stdout(Stdio::piped());
     eprintln!("$ {}", process::shown(&cargo));
 
@@ -50,6 +63,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let status = running.wait()?;
+    // Before the summary, which closes the output.
+    drop(servers);
     println!("\n{}", total.summary(status.success()));
     if status.success() {
         Ok(())

@@ -1,17 +1,22 @@
 // Command server is a Kubernetes API server with its own etcd inside: the upstream code of both, one process,
 // nothing else of a cluster.
 //
-// It takes kube-apiserver's flags. The environment says where etcd keeps its data and where it listens:
-// STRONGROOM_ETCD_DIR and STRONGROOM_ETCD_URL. It writes the key of service accounts' tokens to the file that
-// --service-account-signing-key-file names if STRONGROOM_SERVICE_ACCOUNT_KEY says the same path.
+// It takes kube-apiserver's flags. The environment says where etcd keeps its data and where it listens
+// (STRONGROOM_ETCD_DIR, STRONGROOM_ETCD_URL), and where to put a new key for the tokens of service accounts
+// (STRONGROOM_SERVICE_ACCOUNT_KEY).
+//
+// As "server ready URL CA TOKEN" it succeeds if the server there is ready.
 package main
 
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"time"
@@ -25,11 +30,45 @@ import (
 const etcdDeadline = 60 * time.Second
 
 func main() {
+	if len(os.Args) == 5 && os.Args[1] == "ready" {
+		if err := ready(os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, "not ready:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 	os.Exit(cli.Run(app.NewAPIServerCommand()))
+}
+
+func ready(server, ca, token string) error {
+	certificates, err := os.ReadFile(ca)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificates)
+	client := http.Client{
+		Timeout:   5 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
+	}
+	request, err := http.NewRequest(http.MethodGet, server+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New(response.Status)
+	}
+	return nil
 }
 
 func prepare() error {
