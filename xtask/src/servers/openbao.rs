@@ -75,11 +75,11 @@ fn start_tls(place: &Place<'_>) -> Result<Started> {
     make_certificates(dir)?;
     fs::create_dir_all(dir.join("raft"))?;
     fs::write(dir.join("address"), format!("https://127.0.0.1:{port}"))?;
-    fs::write(dir.join("config.json"), config(dir, port, cluster_port))?;
+    fs::write(dir.join("config.hcl"), config(dir, port, cluster_port))?;
 
     let mut bao = Command::new(program(place.folders)?);
     bao.arg("server")
-        .arg(format!("-config={}", dir.join("config.json").display()));
+        .arg(format!("-config={}", dir.join("config.hcl").display()));
     let mut daemon = Daemon::spawn(&mut bao, &place.log())?;
     let answers = || seal(place.folders, dir) != Seal::Unknown;
     daemon.wait_until(answers, DEADLINE)?;
@@ -110,21 +110,32 @@ fn start_tls(place: &Place<'_>) -> Result<Started> {
     })
 }
 
+/// In the server's own language: its JSON cannot say which kind of audit device.
 fn config(dir: &Path, port: u16, cluster_port: u16) -> String {
-    let cluster = format!("127.0.0.1:{cluster_port}");
-    serde_json::json!({
-        "storage": { "raft": { "path": dir.join("raft"), "node_id": "test" } },
-        "listener": { "tcp": {
-            "address": format!("127.0.0.1:{port}"),
-            "cluster_address": cluster,
-            "tls_cert_file": dir.join("server.pem"),
-            "tls_key_file": dir.join("server.key"),
-        } },
-        "api_addr": format!("https://127.0.0.1:{port}"),
-        "cluster_addr": format!("https://{cluster}"),
-        "audit": { "file": { "log": { "options": { "file_path": dir.join("audit.log") } } } },
-    })
-    .to_string()
+    let path = |name: &str| Value::from(dir.join(name).display().to_string());
+    let (raft, audit) = (path("raft"), path("audit.log"));
+    let (certificate, key) = (path("server.pem"), path("server.key"));
+    format!(
+        r#"
+storage "raft" {{
+  path = {raft}
+  node_id = "test"
+}}
+listener "tcp" {{
+  address = "127.0.0.1:{port}"
+  cluster_address = "127.0.0.1:{cluster_port}"
+  tls_cert_file = {certificate}
+  tls_key_file = {key}
+}}
+api_addr = "https://127.0.0.1:{port}"
+cluster_addr = "https://127.0.0.1:{cluster_port}"
+audit "file" "log" {{
+  options {{
+    file_path = {audit}
+  }}
+}}
+"#
+    )
 }
 
 /// An authority, and a certificate of it for 127.0.0.1 and localhost.
