@@ -35,8 +35,12 @@ impl Transport {
     /// The cause and the next step, for the operator.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Dns => "the host's name cannot be resolved: check the endpoint or region, and DNS",
-            Self::Refused => "nothing listens at the address: check the endpoint, the port and that the server runs",
+            Self::Dns => {
+                "the host's name cannot be resolved: check the endpoint or region, and DNS"
+            }
+            Self::Refused => {
+                "nothing listens at the address: check the endpoint, the port and that the server runs"
+            }
             Self::Certificate => {
                 "the server's certificate is not trusted for this name: check the endpoint's name, or \
                  give the authority that signed it (ca-file)"
@@ -61,7 +65,11 @@ pub fn transport(error: &(dyn StdError + 'static)) -> Transport {
             Transport::Timeout | Transport::Cut => found = judge(error),
             certain => return certain,
         }
-        cause = error.source();
+        // An `io::Error` passes over the error that it wraps when asked for its source.
+        cause = match error.downcast_ref::<io::Error>() {
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
     }
     found
 }
@@ -139,6 +147,9 @@ mod tests {
         let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         let wrapped = io::Error::new(io::ErrorKind::InvalidData, certificate);
         assert_eq!(transport(&outer(wrapped)), Transport::Certificate);
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        let nested = io::Error::other(io::Error::other(outer(io::Error::other(expired))));
+        assert_eq!(transport(&outer(nested)), Transport::Certificate);
         let eof = io::Error::from(io::ErrorKind::UnexpectedEof);
         assert_eq!(transport(&outer(eof)), Transport::Cut);
         assert_eq!(transport(&outer("something new")), Transport::Other);
