@@ -65,7 +65,7 @@ fn start(place: &Place<'_>, free_calls: u64) -> Result<(Daemon, String)> {
     if free_calls != u64::MAX {
         moto.env("INITIAL_NO_AUTH_ACTION_COUNT", free_calls.to_string());
     }
-    let mut daemon = Daemon::spawn(&mut moto, &place.log())?;
+    let mut daemon = place.spawn(&mut moto)?;
     let address = format!("http://127.0.0.1:{port}");
     daemon.wait_until(|| net::is_ok(&address, "/moto-api/"), DEADLINE)?;
     Ok((daemon, address))

@@ -69,9 +69,14 @@ impl Daemon {
         Ok(())
     }
 
+    /// How to recognise it.
+    pub(crate) fn identity(&self) -> Result<Identity> {
+        Ok(Identity::of(self.child.id()).ok_or("it ended at once")?)
+    }
+
     /// Lets it go on, and says how to recognise it.
     pub(crate) fn keep(mut self) -> Result<Identity> {
-        let identity = Identity::of(self.child.id()).ok_or("it has just ended")?;
+        let identity = self.identity()?;
         self.kept = true;
         Ok(identity)
     }

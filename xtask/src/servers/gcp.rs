@@ -3,7 +3,6 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::daemon::Daemon;
 use super::python::Environment;
 use super::{Server, Started, environment, net};
 
@@ -31,7 +30,7 @@ pub(super) const SERVER: Server = Server {
         let [port] = net::free_ports()?;
         let mut drongo = Command::new(DRONGO.program(place.folders, "python"));
         drongo.args(["-c", PROGRAM, &port.to_string()]);
-        let mut daemon = Daemon::spawn(&mut drongo, &place.log())?;
+        let mut daemon = place.spawn(&mut drongo)?;
         let address = format!("http://127.0.0.1:{port}");
         daemon.wait_until(|| net::is_ok(&address, HEALTH), Duration::from_secs(60))?;
         Ok(Started {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::daemon::Daemon;
 use super::folders::{self, Folders};
 use super::{Place, Server, Started, environment, net, python};
 use crate::process::{self, Result};
@@ -109,7 +108,7 @@ fn start(place: &Place<'_>) -> Result<Started> {
             "--service-cluster-ip-range=10.0.0.0/24",
             "--disable-admission-plugins=ServiceAccount",
         ]);
-    let mut daemon = Daemon::spawn(&mut command, &place.log())?;
+    let mut daemon = place.spawn(&mut command)?;
 
     let ready = || extract_authority(dir).is_some() && is_ready(place.folders, dir);
     daemon.wait_until(ready, Duration::from_secs(120))?;

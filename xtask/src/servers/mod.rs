@@ -18,6 +18,7 @@ mod session;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 use clap::Subcommand;
 
@@ -38,6 +39,9 @@ const SERVERS: [Server; 7] = [
     // Last: from nothing, it takes minutes to build.
     kubernetes::SERVER,
 ];
+
+/// The file in a server's folder for all that it prints.
+const LOG: &str = "log";
 
 /// How much of its log is shown of a server that failed, in lines.
 const LOG_TAIL: usize = 20;
@@ -100,12 +104,26 @@ struct Place<'a> {
     folders: &'a Folders,
     /// Its own folder: private, and empty at first.
     dir: PathBuf,
+    lifetime: Lifetime,
 }
 
 impl Place<'_> {
-    /// The file for all that the server prints.
+    /// Starts the server's process. What it prints goes into the log.
+    fn spawn(&self, command: &mut Command) -> Result<Daemon> {
+        let daemon = Daemon::spawn(command, &self.log())?;
+        // Before it is ready, so that it can be stopped even if this task is killed while it waits.
+        let record = Record {
+            process: Some(daemon.identity()?),
+            key: String::new(),
+            temporary: self.lifetime == Lifetime::WhileUsed,
+            environment: Environment::new(),
+        };
+        record.write(&self.dir)?;
+        Ok(daemon)
+    }
+
     fn log(&self) -> PathBuf {
-        self.dir.join("log")
+        self.dir.join(LOG)
     }
 }
 
@@ -216,7 +234,11 @@ impl Server {
         self.bring_down(folders)?;
         folders::make_private(&dir)?;
         eprintln!("starting {}: {}", self.name, self.about);
-        let place = Place { folders, dir };
+        let place = Place {
+            folders,
+            dir,
+            lifetime,
+        };
         let started = (self.start)(&place)?;
         let record = Record {
             process: started.process.map(Daemon::keep).transpose()?,
@@ -245,7 +267,7 @@ impl Server {
 
     /// The end of what it printed.
     fn log_tail(&self, folders: &Folders) -> String {
-        let log = fs::read(folders.of_server(self.name).join("log")).unwrap_or_default();
+        let log = fs::read(folders.of_server(self.name).join(LOG)).unwrap_or_default();
         tail(&String::from_utf8_lossy(&log), LOG_TAIL)
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
 use super::folders::Folders;
 use super::python::Environment;
 use super::{Place, Server, Started, environment, net};
@@ -34,7 +33,7 @@ pub(super) const SERVER: Server = Server {
             "-dev-no-store-token",
         ])
         .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
-        let mut daemon = Daemon::spawn(&mut bao, &place.log())?;
+        let mut daemon = place.spawn(&mut bao)?;
         let address = format!("http://127.0.0.1:{port}");
         daemon.wait_until(|| net::is_ok(&address, HEALTH), DEADLINE)?;
         Ok(Started {
@@ -80,7 +79,7 @@ fn start_tls(place: &Place<'_>) -> Result<Started> {
     let mut bao = Command::new(program(place.folders)?);
     bao.arg("server")
         .arg(format!("-config={}", dir.join("config.hcl").display()));
-    let mut daemon = Daemon::spawn(&mut bao, &place.log())?;
+    let mut daemon = place.spawn(&mut bao)?;
     let answers = || seal(place.folders, dir) != Seal::Unknown;
     daemon.wait_until(answers, DEADLINE)?;
 
