@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, ChangeCell, Error, Result, SecretPath, SecretValue};
+use crate::{Capabilities, ChangeCell, Error, Notices, OnNotice, Result, SecretPath, SecretValue};
 
 /// A store of secrets.
 ///
@@ -86,6 +86,14 @@ pub trait Backend: Send + Sync + 'static {
     /// The counter that changes when `path` does, whoever writes on this machine.
     fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
         let _ = path;
+        None
+    }
+
+    /// Has `on_notice` called when the store learns that somebody changed a secret, where it can
+    /// learn of that. A hint that makes a cache drop a value early and never a promise: a notice
+    /// comes late or, while the store is out of reach, not at all, and own writes may come back.
+    fn notices(&self, on_notice: OnNotice) -> Option<Notices> {
+        let _ = on_notice;
         None
     }
 

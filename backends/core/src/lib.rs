@@ -11,6 +11,7 @@ mod changes;
 mod error;
 mod history;
 mod memory;
+mod notice;
 mod reference;
 mod secret;
 
@@ -23,5 +24,6 @@ pub use changes::{ChangeCell, ChangeTable, WriteGuard};
 pub use error::{Error, ErrorKind, Result};
 pub use history::History;
 pub use memory::MemoryBackend;
+pub use notice::{Notice, Notices, OnNotice};
 pub use reference::{Prefix, Reference, ReferenceError, SecretPath, VaultId, limits};
 pub use secret::SecretValue;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use strongroom_backend::{
     Backend, Capabilities, Change, ChangeCell, Description, Error, ErrorKind, ListPage, Metadata,
-    PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo, Versioning, Which,
+    Notices, OnNotice, PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo,
+    Versioning, Which,
 };
 use tokio::time::Instant;
 
@@ -217,6 +218,10 @@ impl Backend for Breaker {
 
     fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
         self.inner.change_cell(path)
+    }
+
+    fn notices(&self, on_notice: OnNotice) -> Option<Notices> {
+        self.inner.notices(on_notice)
     }
 
     fn mark(&self) -> Result<Option<StoreMark>> {

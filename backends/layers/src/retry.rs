@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, Capabilities, Change, ChangeCell, Description, ListPage, PutOptions, Result, Secret,
-    SecretPath, SecretValue, StoreMark, VersionInfo, Versioning, Which,
+    Backend, Capabilities, Change, ChangeCell, Description, ListPage, Notices, OnNotice,
+    PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo, Versioning, Which,
 };
 
 use crate::Jitter;
@@ -174,6 +174,10 @@ impl Backend for Retry {
 
     fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
         self.inner.change_cell(path)
+    }
+
+    fn notices(&self, on_notice: OnNotice) -> Option<Notices> {
+        self.inner.notices(on_notice)
     }
 
     fn mark(&self) -> Result<Option<StoreMark>> {

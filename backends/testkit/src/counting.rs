@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, Capabilities, Change, ChangeCell, Description, Error, ListPage, Metadata, PutOptions,
-    Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo, Versioning, Which,
+    Backend, Capabilities, Change, ChangeCell, Description, Error, ListPage, Metadata, Notices,
+    OnNotice, PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo,
+    Versioning, Which,
 };
 
 use crate::Operation;
@@ -149,6 +150,10 @@ impl<B: Backend + ?Sized> Backend for Counting<B> {
 
     fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
         self.inner.change_cell(path)
+    }
+
+    fn notices(&self, on_notice: OnNotice) -> Option<Notices> {
+        self.inner.notices(on_notice)
     }
 
     fn mark(&self) -> Result<Option<StoreMark>> {

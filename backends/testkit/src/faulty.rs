@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use strongroom_backend::{
     Backend, Capabilities, Change, ChangeCell, Description, Error, ErrorKind, ListPage, Metadata,
-    PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo, Versioning, Which,
+    Notices, OnNotice, PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo,
+    Versioning, Which,
 };
 use tokio::sync::Semaphore;
 
@@ -274,6 +275,10 @@ impl<B: Backend + ?Sized> Backend for Faulty<B> {
 
     fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
         self.inner.change_cell(path)
+    }
+
+    fn notices(&self, on_notice: OnNotice) -> Option<Notices> {
+        self.inner.notices(on_notice)
     }
 
     /// Not an async call, so only failing and aborting strike here.
