@@ -1,6 +1,8 @@
 //! Wrappers that stand between the broker and a store that can be slow, busy or away.
 //!
-//! Each wraps an `Arc<dyn Backend>` and is one itself. The order, from the broker inwards:
+//! Each wraps an `Arc<dyn Backend>` and is one itself; [`Layers`] puts them together. The broker asks a
+//! [`Store`], whose [`Answer`] says how long it stands: [`Cached`], [`Direct`] where nothing is kept,
+//! or a [`Chain`] of stores. The order, from the broker inwards:
 //!
 //! | layer | why there | defaults |
 //! | --- | --- | --- |
@@ -17,12 +19,20 @@
 
 mod breaker;
 mod cache;
+mod chain;
 mod deadline;
+mod direct;
 mod jitter;
 mod retry;
+mod stack;
+mod store;
 
 pub use breaker::{Breaker, BreakerSettings};
-pub use cache::{Answer, CacheSettings, Cached, Origin};
+pub use cache::{CacheSettings, Cached};
+pub use chain::{Chain, Member, OnError};
 pub use deadline::Deadline;
+pub use direct::Direct;
 pub use jitter::Jitter;
 pub use retry::{Retry, RetrySettings};
+pub use stack::Layers;
+pub use store::{Answer, Counters, Look, Origin, Standing, Store};

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, Capabilities, Change, ChangeCell, Description, Error, ErrorKind, ListPage, Metadata,
+    Backend, Capabilities, Change, ChangeCell, Description, ListPage, Metadata, Notices, OnNotice,
     PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo, Versioning, Which,
 };
 
-use super::shelf::key;
-use super::{Cached, Origin, Stamp};
+use super::Cached;
+use crate::{Look, Store};
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
@@ -17,7 +17,7 @@ impl Backend for Cached {
     }
 
     async fn get(&self, path: &SecretPath, which: Which) -> Result<Secret> {
-        self.answer(path, which).await.map(|answer| answer.secret)
+        self.answer(path, which, Look::Kept).await.secret
     }
 
     async fn put(
@@ -53,47 +53,23 @@ impl Backend for Cached {
     }
 
     async fn get_many(&self, paths: &[SecretPath]) -> Vec<Result<Secret>> {
-        let mut answers = Vec::with_capacity(paths.len());
-        let mut open = Vec::new();
-        let epoch = {
-            let mut state = self.state();
-            for path in paths {
-                let number = self.cell(path).load();
-                let key = key(path, Which::Current);
-                let found = self.look(&mut state, &key, number);
-                if found.is_none() {
-                    open.push((key, Stamp::now(number)));
-                }
-                answers.push(found.map(|answer| answer.map(|answer| answer.secret)));
-            }
-            state.epoch
-        };
-        let asked: Vec<SecretPath> = open.iter().map(|((path, _), _)| path.clone()).collect();
-        let read = match asked.is_empty() {
-            true => Vec::new(),
-            false => self.inner.get_many(&asked).await,
-        };
-        let mut read = open.into_iter().zip(read).map(|((key, stamp), answer)| {
-            match self.learn(&key, stamp, epoch, answer) {
-                Ok(kept) => Ok(self.answered(&kept, Origin::Fresh).secret),
-                Err(error) => self.bridge(&key, error).map(|answer| answer.secret),
-            }
-        });
-        let short = || Error::new(ErrorKind::Failed, "the store answered fewer than was asked");
-        answers
-            .into_iter()
-            .map(|found| found.unwrap_or_else(|| read.next().unwrap_or_else(|| Err(short()))))
-            .collect()
+        let answers = self.answer_many(paths, Look::Kept).await;
+        answers.into_iter().map(|answer| answer.secret).collect()
     }
 
     fn versioning(&self) -> Option<&dyn Versioning> {
         self.inner.versioning().map(|_| self as &dyn Versioning)
     }
 
-    /// Only the store's own: who remembers under a counter alone would outlive `ttl`. With
-    /// [`Answer::good_until`](super::Answer::good_until), use [`Cached::cell`].
+    /// Only the store's own: who remembers under a counter alone would outlive `ttl`. What an answer
+    /// hangs on is in [`Answer::standing`](crate::Answer::standing).
     fn change_cell(&self, path: &SecretPath) -> Option<ChangeCell> {
         self.inner.change_cell(path)
+    }
+
+    /// For caches further out; this one listens itself.
+    fn notices(&self, on_notice: OnNotice) -> Option<Notices> {
+        self.inner.notices(on_notice)
     }
 
     fn mark(&self) -> Result<Option<StoreMark>> {

@@ -10,16 +10,16 @@ use strongroom_backend::{Error, ErrorKind, SecretPath};
 use tokio::sync::OnceCell;
 
 use super::shelf::Key;
-use super::{Kept, State};
+use super::{Kept, Numbers, Stamp, State};
 
 /// What a call came to.
-pub(super) type Landed = Result<Kept, Shared>;
+pub(super) type Landed = Result<Kept, (Shared, Stamp)>;
 
 type Landing = OnceCell<Landed>;
 
-/// Calls under way, each under the number of the change counter that it began with.
+/// Calls under way, each under the numbers of the change counters that it began with.
 #[derive(Default)]
-pub(super) struct Flights(BTreeMap<Key, (u64, Arc<Landing>)>);
+pub(super) struct Flights(BTreeMap<Key, (Numbers, Arc<Landing>)>);
 
 impl Flights {
     /// Joins the call for `key`, or begins one. A call from before a change is left to those who
@@ -27,15 +27,15 @@ impl Flights {
     pub(super) fn join<'s>(
         &mut self,
         key: &Key,
-        number: u64,
+        numbers: Numbers,
         state: &'s Mutex<State>,
     ) -> Ticket<'s> {
-        let begun = self.0.get(key).filter(|(under, _)| *under == number);
+        let begun = self.0.get(key).filter(|(under, _)| *under == numbers);
         let landing = match begun {
             Some((_, landing)) => Arc::clone(landing),
             None => {
                 let landing = Arc::new(Landing::new());
-                self.0.insert(key.clone(), (number, Arc::clone(&landing)));
+                self.0.insert(key.clone(), (numbers, Arc::clone(&landing)));
                 landing
             }
         };

@@ -1,5 +1,6 @@
 //! Answers kept for a while.
 
+mod answer;
 mod backend;
 mod flight;
 mod settings;
@@ -11,14 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_backend::{
-    Backend, ChangeCell, ChangeTable, Error, ErrorKind, Result, Secret, SecretPath, SecretValue,
-    Which,
+    Backend, ChangeCell, ChangeTable, ErrorKind, Notice, Notices, Result, Secret, SecretPath,
+    SecretValue, Which,
 };
 use tokio::time::Instant;
 
 use self::flight::{Flights, Landed, Shared};
-pub use self::settings::{Answer, CacheSettings, Origin};
-use self::shelf::{Key, Shelf, key};
+pub use self::settings::CacheSettings;
+use self::shelf::{Key, Shelf};
+use crate::{Origin, Standing};
 
 /// What part of the bytes missing names may take, so that a guest that asks for many does not
 /// evict values.
@@ -28,9 +30,10 @@ const MISSING_SHARE: usize = 8;
 ///
 /// A value is dropped at once when it is changed through this, and when the store answers not-found,
 /// permission-denied or unauthenticated (which drops everything). One whose change counter moved is
-/// never served again, and dropped by the next call for it or by [`Cached::sweep`]. What is dropped
+/// never served again, and dropped by the next call for it or by [`Store::sweep`]. What is dropped
 /// is wiped when its last reader is done. What others write elsewhere shows within `ttl`, and so
-/// does a change whose answer was lost and that the store carries out later.
+/// does a change whose answer was lost and that the store carries out later; where the store gives
+/// notice of changes, at its next notice.
 ///
 /// A `get_many` is answered from here too, and asks for all that is missing in one call, which is
 /// not shared with other callers.
@@ -38,7 +41,12 @@ pub struct Cached {
     inner: Arc<dyn Backend>,
     settings: CacheSettings,
     changes: Arc<ChangeTable>,
+    /// Moves where a refusal dropped something, for those who remember above. Not `changes`: that
+    /// would have the neighbours of a refused name read anew.
+    drops: Arc<ChangeTable>,
     state: Mutex<State>,
+    #[expect(dead_code, reason = "notices come as long as it lives")]
+    notices: Option<Notices>,
 }
 
 #[derive(Clone)]
@@ -49,20 +57,34 @@ struct Kept {
     stamp: Stamp,
 }
 
-/// When something was read, and under which number of its change counter.
+/// When something was read, and under which numbers of its change counters.
 #[derive(Clone, Copy)]
 struct Stamp {
     at: Instant,
     wall: u64,
-    change: u64,
+    under: Numbers,
+}
+
+/// The numbers of a name's change counters: of writes made on this machine, and the store's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    ours: u64,
+    theirs: Option<u64>,
+}
+
+impl Numbers {
+    /// Whether no writer is between beginning and end.
+    fn are_stable(self) -> bool {
+        self.ours.is_multiple_of(2) && self.theirs.is_none_or(|number| number.is_multiple_of(2))
+    }
 }
 
 impl Stamp {
-    fn now(change: u64) -> Self {
+    fn now(under: Numbers) -> Self {
         Self {
             at: Instant::now(),
             wall: wall(),
-            change,
+            under,
         }
     }
 
@@ -97,18 +119,31 @@ impl State {
     }
 }
 
+/// What a call finds before it asks the store.
+enum Found {
+    Value(Kept, Origin),
+    Missing(Stamp),
+}
+
 impl Cached {
-    /// Keeps answers of `inner`. Where it has no change counters of its own, `changes` carries the
-    /// writes made on this machine: one table for each vault, shared by all processes that have it.
+    /// Keeps answers of `inner`. `changes` carries the writes made on this machine: one table for
+    /// each store, shared by all processes that use it.
     pub fn new(
         inner: Arc<dyn Backend>,
         settings: CacheSettings,
         changes: Arc<ChangeTable>,
     ) -> Self {
         let missing = settings.max_bytes / MISSING_SHARE;
+        let noticed = Arc::clone(&changes);
+        let notices = inner.notices(Arc::new(move |notice| match notice {
+            Notice::Changed(path) => noticed.cell(hash(path)).step(),
+            Notice::Any => noticed.change_all(),
+        }));
         Self {
+            notices,
             inner,
             changes,
+            drops: ChangeTable::in_memory(),
             state: Mutex::new(State {
                 values: Shelf::new(settings.max_bytes - missing),
                 missing: Shelf::new(missing),
@@ -117,55 +152,6 @@ impl Cached {
             }),
             settings,
         }
-    }
-
-    /// As [`Backend::get`], with where the value came from and how long it stands.
-    ///
-    /// # Errors
-    ///
-    /// As [`Backend::get`].
-    pub async fn answer(&self, path: &SecretPath, which: Which) -> Result<Answer> {
-        let key = key(path, which);
-        let number = self.cell(path).load();
-        let ticket = {
-            let mut state = self.state();
-            if let Some(answer) = self.look(&mut state, &key, number) {
-                return answer;
-            }
-            state.flights.join(&key, number, &self.state)
-        };
-        match ticket.land(|| self.fetch(&key, which, number)).await {
-            Ok(kept) => Ok(self.answered(&kept, Origin::Fresh)),
-            Err(shared) => self.bridge(&key, shared.into_error()),
-        }
-    }
-
-    /// The counter that moves when `path` is written on this machine. It does not move when `ttl`
-    /// is over: what is remembered under it must also end at [`Answer::good_until`].
-    pub fn cell(&self, path: &SecretPath) -> ChangeCell {
-        self.inner
-            .change_cell(path)
-            .unwrap_or_else(|| self.own_cell(path))
-    }
-
-    /// Drops everything: after a revocation, or with other credentials.
-    pub fn clear(&self) {
-        self.state().clear();
-    }
-
-    /// Drops what may not be served any more. Without calls nothing else does, so call it once in
-    /// a while.
-    pub fn sweep(&self) {
-        let longest = self.settings.ttl.max(self.settings.max_stale);
-        let stands = |path: &SecretPath, stamp: &Stamp| self.cell(path).load() == stamp.change;
-        let mut state = self.state();
-        state.values.sweep(|(path, _), kept| {
-            !expired(kept) && kept.stamp.age() < longest && stands(path, &kept.stamp)
-        });
-        let limit = self.settings.negative_ttl;
-        state
-            .missing
-            .sweep(|(path, _), stamp| stamp.age() < limit && stands(path, stamp));
     }
 
     /// How many bytes the entries take now.
@@ -179,44 +165,66 @@ impl Cached {
     }
 
     fn own_cell(&self, path: &SecretPath) -> ChangeCell {
-        let mut hasher = siphasher::sip::SipHasher13::new();
-        path.as_str().hash(&mut hasher);
-        self.changes.cell(hasher.finish())
+        self.changes.cell(hash(path))
     }
 
-    fn look(&self, state: &mut State, key: &Key, number: u64) -> Option<Result<Answer>> {
+    fn drop_cell(&self, path: &SecretPath) -> ChangeCell {
+        self.drops.cell(hash(path))
+    }
+
+    fn numbers(&self, path: &SecretPath) -> Numbers {
+        Numbers {
+            ours: self.own_cell(path).load(),
+            theirs: self.inner.change_cell(path).map(|cell| cell.load()),
+        }
+    }
+
+    /// What an answer hangs on that was read under `numbers`, and under `dropped` of the counter of
+    /// refusals.
+    fn standing(&self, path: &SecretPath, numbers: Numbers, dropped: u64) -> Option<Standing> {
+        let theirs = self.inner.change_cell(path).zip(numbers.theirs);
+        let ours = [
+            (self.own_cell(path), numbers.ours),
+            (self.drop_cell(path), dropped),
+        ];
+        numbers
+            .are_stable()
+            .then(|| Standing::on(ours.into_iter().chain(theirs)))
+    }
+
+    fn look(&self, state: &mut State, key: &Key, numbers: Numbers) -> Option<Found> {
         if let Some(kept) = state.values.find(key).cloned() {
             let age = kept.stamp.age();
             let longest = self.settings.ttl.max(self.settings.max_stale);
-            if kept.stamp.change != number || age >= longest || expired(&kept) {
+            if kept.stamp.under != numbers || age >= longest || expired(&kept) {
                 state.values.drop_one(key);
             } else if age < self.settings.ttl {
                 let age_ms = millis(age);
-                return Some(Ok(self.answered(&kept, Origin::Cached { age_ms })));
+                return Some(Found::Value(kept, Origin::Cached { age_ms }));
             }
         }
         let stamp = *state.missing.find(key)?;
-        if stamp.change == number && stamp.age() < self.settings.negative_ttl {
-            return Some(Err(Error::not_found()));
+        if stamp.under == numbers && stamp.age() < self.settings.negative_ttl {
+            return Some(Found::Missing(stamp));
         }
         state.missing.drop_one(key);
         None
     }
 
     /// What a flight asks and keeps.
-    async fn fetch(&self, key: &Key, which: Which, number: u64) -> Landed {
-        let (stamp, epoch) = (Stamp::now(number), self.state().epoch);
+    async fn fetch(&self, key: &Key, which: Which, numbers: Numbers) -> Landed {
+        let (stamp, epoch) = (Stamp::now(numbers), self.state().epoch);
         let answer = self.inner.get(&key.0, which).await;
-        self.learn(key, stamp, epoch, answer).map_err(Shared::new)
+        self.learn(key, stamp, epoch, answer)
+            .map_err(|error| (Shared::new(error), stamp))
     }
 
     /// Keeps what the store answered, where it stands.
     fn learn(&self, key: &Key, stamp: Stamp, epoch: u64, answer: Result<Secret>) -> Result<Kept> {
         let mut state = self.state();
         // Under the lock, so that who moves the counter and then drops finds what is kept here.
-        let stands = stamp.change.is_multiple_of(2)
-            && state.epoch == epoch
-            && self.cell(&key.0).load() == stamp.change;
+        let stands =
+            stamp.under.are_stable() && state.epoch == epoch && self.numbers(&key.0) == stamp.under;
         match answer {
             Ok(secret) => {
                 let kept = Kept {
@@ -244,7 +252,7 @@ impl Cached {
                             state.missing.keep(key.clone(), stamp, 0);
                         }
                     }
-                    kind => refused(&mut state, &key.0, kind),
+                    kind => self.refused(&mut state, &key.0, kind),
                 }
                 Err(error)
             }
@@ -252,33 +260,17 @@ impl Cached {
     }
 
     /// A stale value in place of a temporary failure, where there is one that may be served.
-    fn bridge(&self, key: &Key, error: Error) -> Result<Answer> {
-        if !error.is_temporary() {
-            return Err(error);
-        }
-        let number = self.cell(&key.0).load();
+    fn bridge(&self, key: &Key) -> Option<(Kept, Origin)> {
+        let numbers = self.numbers(&key.0);
         let mut state = self.state();
         let kept = state.values.find(key).filter(|kept| {
-            kept.stamp.change == number
+            kept.stamp.under == numbers
                 && kept.stamp.age() < self.settings.max_stale
                 && !expired(kept)
         });
-        let kept = kept.cloned().ok_or(error)?;
+        let kept = kept.cloned()?;
         let age_ms = millis(kept.stamp.age());
-        Ok(self.answered(&kept, Origin::Stale { age_ms }))
-    }
-
-    fn answered(&self, kept: &Kept, origin: Origin) -> Answer {
-        let left = self.settings.ttl.saturating_sub(kept.stamp.age());
-        Answer {
-            secret: Secret {
-                value: Arc::clone(&kept.value),
-                version: kept.version,
-                expires: kept.expires,
-            },
-            origin,
-            good_until: wall().saturating_add(millis(left)),
-        }
+        Some((kept, Origin::Stale { age_ms }))
     }
 
     async fn change<T>(
@@ -296,9 +288,25 @@ impl Cached {
     /// Drops what a refusal says may not be served.
     fn noted<T>(&self, path: &SecretPath, answer: Result<T>) -> Result<T> {
         if let Err(error) = &answer {
-            refused(&mut self.state(), path, error.kind());
+            self.refused(&mut self.state(), path, error.kind());
         }
         answer
+    }
+
+    fn refused(&self, state: &mut State, path: &SecretPath, kind: ErrorKind) {
+        match kind {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => {
+                state.forget(path);
+                state.epoch += 1;
+                self.drop_cell(path).step();
+            }
+            // Whatever is kept was read with credentials that are good no more.
+            ErrorKind::Unauthenticated => {
+                state.clear();
+                self.drops.change_all();
+            }
+            _ => {}
+        }
     }
 }
 
@@ -310,23 +318,16 @@ struct Changing<'c> {
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        if self.cache.inner.change_cell(self.path).is_none() {
-            self.cache.own_cell(self.path).step();
-        }
+        self.cache.own_cell(self.path).step();
         self.cache.state().forget(self.path);
     }
 }
 
-fn refused(state: &mut State, path: &SecretPath, kind: ErrorKind) {
-    match kind {
-        ErrorKind::NotFound | ErrorKind::PermissionDenied => {
-            state.forget(path);
-            state.epoch += 1;
-        }
-        // Whatever is kept was read with credentials that are good no more.
-        ErrorKind::Unauthenticated => state.clear(),
-        _ => {}
-    }
+/// Every process must pick the same counter, so the key of the hash is nobody's secret.
+fn hash(path: &SecretPath) -> u64 {
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    path.as_str().hash(&mut hasher);
+    hasher.finish()
 }
 
 fn expired(kept: &Kept) -> bool {

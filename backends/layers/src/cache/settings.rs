@@ -1,8 +1,6 @@
-//! What a cache is told and what it tells.
+//! What a cache is told.
 
 use std::time::Duration;
-
-use strongroom_backend::Secret;
 
 /// How long and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,32 +25,4 @@ impl Default for CacheSettings {
             max_bytes: 4 << 20,
         }
     }
-}
-
-/// Where a value came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The store answered now.
-    Fresh,
-    /// Read this many milliseconds ago, within `ttl`.
-    Cached {
-        /// Its age.
-        age_ms: u64,
-    },
-    /// Read this many milliseconds ago, and the store does not answer.
-    Stale {
-        /// Its age.
-        age_ms: u64,
-    },
-}
-
-/// A value, where it came from and how long it may be remembered.
-#[derive(Debug)]
-pub struct Answer {
-    /// The value.
-    pub secret: Secret,
-    /// Where it came from.
-    pub origin: Origin,
-    /// Until when, in milliseconds since the Unix epoch, it may be remembered above.
-    pub good_until: u64,
 }
