@@ -1,5 +1,5 @@
-use serde::de::{Deserializer, Error, IgnoredAny};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny};
 
 /// Refuses a key of a configuration that would hold a credential: such a file is read by many,
 /// copied and committed.

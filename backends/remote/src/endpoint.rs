@@ -22,7 +22,9 @@ pub enum EndpointError {
     #[error("the endpoint must begin with 'https://'")]
     Scheme,
     /// Plain HTTP to another machine.
-    #[error("plain 'http://' is for loopback addresses only: anyone on the way could read the secrets")]
+    #[error(
+        "plain 'http://' is for loopback addresses only: anyone on the way could read the secrets"
+    )]
     PlainHttp,
     /// A user name or password in the URL.
     #[error("the endpoint may not hold a user name or password")]

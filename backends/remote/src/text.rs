@@ -56,7 +56,10 @@ impl Form {
 pub fn to_text(value: &SecretValue) -> (Zeroizing<String>, Form) {
     match std::str::from_utf8(value.expose()) {
         Ok(text) => (Zeroizing::new(text.to_owned()), Form::Plain),
-        Err(_) => (Zeroizing::new(STANDARD.encode(value.expose())), Form::Base64),
+        Err(_) => (
+            Zeroizing::new(STANDARD.encode(value.expose())),
+            Form::Base64,
+        ),
     }
 }
 
