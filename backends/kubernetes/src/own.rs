@@ -232,7 +232,13 @@ impl Own {
         let _turn = self.place(&name).lock().await;
         for failed in 1..=TRIES {
             let held = match self.api.get(&name).await? {
-                Some(object) => Some(Held::new(object, path)?),
+                Some(object) => match Held::new(object, path) {
+                    // For who reads there is nothing; for who writes there is something in the way.
+                    Err(Fault::Missing(text)) if value.is_some() => {
+                        return Err(Fault::Forbidden(text));
+                    }
+                    held => Some(held?),
+                },
                 None if value.is_none() => return Err(Error::not_found().into()),
                 None => None,
             };

@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use k8s_openapi::ByteString;
@@ -19,6 +20,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use strongroom_backend::{PutOptions, SecretPath, SecretValue};
 use strongroom_backend_kubernetes::{Auth, Config, KubernetesBackend};
+use strongroom_backend_remote::Endpoint;
 
 /// The folder of the running server.
 pub(crate) fn server() -> Result<PathBuf, String> {
@@ -181,5 +183,64 @@ pub(crate) fn named(name: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),
         ..ObjectMeta::default()
+    }
+}
+
+/// Stands between a client and the server, and can cut what goes through.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    state: Arc<ProxyState>,
+}
+
+#[derive(Default)]
+struct ProxyState {
+    closed: AtomicBool,
+    cut: tokio::sync::Notify,
+}
+
+impl Proxy {
+    /// A proxy to the server, on the runtime of the test.
+    pub(crate) async fn new() -> Self {
+        let server = std::fs::read_to_string(folder().join("server")).unwrap();
+        let target = server.trim().trim_start_matches("https://").to_owned();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(ProxyState::default());
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                if shared.closed.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let (state, target) = (Arc::clone(&shared), target.clone());
+                tokio::spawn(async move {
+                    let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                    let cut = state.cut.notified();
+                    let copy = tokio::io::copy_bidirectional(&mut client, &mut server);
+                    tokio::select! {
+                        () = cut => {}
+                        _ = copy => {}
+                    }
+                });
+            }
+        });
+        Self { port, state }
+    }
+
+    /// Ends every connection, and takes no new one until [`Self::open`].
+    pub(crate) fn close(&self) {
+        self.state.closed.store(true, Ordering::SeqCst);
+        self.state.cut.notify_waiters();
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// `config` by way of the proxy.
+    pub(crate) fn before(&self, mut config: Config) -> Config {
+        let endpoint = format!("https://127.0.0.1:{}", self.port);
+        config.endpoint = Some(Endpoint::parse(&endpoint).unwrap());
+        config
     }
 }
