@@ -40,8 +40,11 @@ pub struct Capabilities {
     pub restarts: bool,
     /// What `expected-version` can mean.
     pub compare_and_set: CompareAndSet,
-    /// Whether a deleted secret or version can be taken back.
+    /// Whether a deleted secret can be taken back; one version as well where `delete_version`.
     pub undelete: bool,
+    /// Whether one version can be deleted, and the others stay. Without it `delete` and `undelete`
+    /// with a number are unsupported.
+    pub delete_version: bool,
     /// Whether one version can be made unreadable for good.
     pub destroy: bool,
     /// Whether description, kind and labels are kept.

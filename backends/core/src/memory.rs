@@ -41,6 +41,7 @@ impl MemoryBackend {
                 restarts: false,
                 compare_and_set: CompareAndSet::Full,
                 undelete: true,
+                delete_version: true,
                 destroy: true,
                 metadata: true,
                 expiry: true,

@@ -152,6 +152,7 @@ pub(crate) fn read_only(max_value: u64) -> Capabilities {
         restarts: false,
         compare_and_set: CompareAndSet::None,
         undelete: false,
+        delete_version: false,
         destroy: false,
         metadata: false,
         expiry: false,

@@ -89,6 +89,7 @@ impl Builder {
                 restarts: false,
                 compare_and_set: CompareAndSet::Full,
                 undelete: true,
+                delete_version: true,
                 destroy: true,
                 metadata: true,
                 expiry: true,

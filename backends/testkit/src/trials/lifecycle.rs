@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strongroom_backend::{ErrorKind, PutOptions, VersionState};
 
-use super::{Traits, destroys, numbered, undeletes, writes};
+use super::{Traits, deletes_versions, destroys, numbered, undeletes, writes};
 use crate::flaw::{Flaw, Verdict, ensure, ensure_eq, refused};
 use crate::run::cases;
 use crate::subject::{Subject, now, path};
@@ -19,11 +19,13 @@ cases! {
     ],
     numbered => [numbers_go_on_after_a_delete, an_older_value_does_not_return_with_a_delete],
     undeletes => [
-        an_older_version_is_deleted_alone, the_current_version_is_deleted_alone,
         every_version_goes_with_the_secret, undelete_takes_the_secret_back,
+        an_earlier_delete_stays, nothing_to_undelete_is_not_found, a_deleted_secret_is_described,
+    ],
+    deletes_versions => [
+        an_older_version_is_deleted_alone, the_current_version_is_deleted_alone,
         undelete_takes_one_version_back, what_was_deleted_alone_stays_deleted,
-        an_earlier_delete_stays, nothing_to_undelete_is_not_found,
-        undelete_does_not_displace_a_newer_value, a_deleted_secret_is_described,
+        undelete_does_not_displace_a_newer_value,
     ],
     destroys => [
         a_destroyed_version_is_gone_for_good, destroying_the_current_version_leaves_none,
@@ -112,7 +114,7 @@ async fn an_older_value_does_not_return_with_a_delete(s: Subject) -> Verdict {
             s.is_gone(&name, "after the delete of its current version")
                 .await
         }
-        Err(e) if e.kind() == ErrorKind::Unsupported && !s.can.undelete => {
+        Err(e) if e.kind() == ErrorKind::Unsupported && !s.can.delete_version => {
             s.holds(&name, b"rotated").await
         }
         Err(e) => Err(e.into()),
@@ -248,18 +250,20 @@ async fn nothing_to_undelete_is_not_found(s: Subject) -> Verdict {
         ErrorKind::NotFound,
         "undelete of what is not deleted",
     )?;
-    let one = versioning.undelete(&name, Some(number)).await;
-    refused(
-        one,
-        ErrorKind::NotFound,
-        "undelete of a version that is not deleted",
-    )?;
-    let never = versioning.undelete(&name, Some(number + 1)).await;
-    refused(
-        never,
-        ErrorKind::NotFound,
-        "undelete of a version that never was",
-    )?;
+    if s.can.delete_version {
+        let one = versioning.undelete(&name, Some(number)).await;
+        refused(
+            one,
+            ErrorKind::NotFound,
+            "undelete of a version that is not deleted",
+        )?;
+        let never = versioning.undelete(&name, Some(number + 1)).await;
+        refused(
+            never,
+            ErrorKind::NotFound,
+            "undelete of a version that never was",
+        )?;
+    }
     s.holds(&name, b"x").await
 }
 

@@ -66,6 +66,10 @@ fn undeletes(t: &Traits) -> bool {
     numbered(t) && t.can.undelete
 }
 
+fn deletes_versions(t: &Traits) -> bool {
+    undeletes(t) && t.can.delete_version
+}
+
 fn destroys(t: &Traits) -> bool {
     numbered(t) && t.can.destroy
 }

@@ -113,6 +113,7 @@ impl<'s> Walk<'s> {
         let can = &self.s.can;
         let numbered = can.versions != VersionNumbers::None;
         let soft = numbered && can.undelete;
+        let alone = soft && can.delete_version;
         let name = self.random.one_of(&NAMES);
         let number = 1 + self.random.below(6) as u64;
         let one = self.random.below(2) == 0;
@@ -129,8 +130,8 @@ impl<'s> Walk<'s> {
             },
             7..=8 if soft => Step::Get(name, Which::Version(number)),
             9..=10 => Step::GetMany((0..4).map(|_| self.random.one_of(&NAMES)).collect()),
-            11..=12 => Step::Delete(name, (soft && one).then_some(number)),
-            13..=14 if soft => Step::Undelete(name, one.then_some(number)),
+            11..=12 => Step::Delete(name, (alone && one).then_some(number)),
+            13..=14 if soft => Step::Undelete(name, (alone && one).then_some(number)),
             15 if soft && can.destroy => Step::Destroy(name, number),
             16..=17 if can.list => Step::List(
                 self.random.one_of(&["", "a", "a/", "A"]),

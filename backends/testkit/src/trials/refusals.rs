@@ -5,7 +5,7 @@ use strongroom_backend::{
     Which,
 };
 
-use super::writes;
+use super::{numbered, writes};
 use crate::flaw::{Flaw, Verdict, refused};
 use crate::run::cases;
 use crate::subject::{Subject, labelled, now, path};
@@ -23,6 +23,7 @@ cases! {
         with_create_only_no_version_is_expected,
     ],
     |t| !t.can.undelete => [without_undelete_nothing_is_taken_back],
+    |t| numbered(t) && !t.can.delete_version => [without_delete_version_none_goes_alone],
     |t| !t.can.destroy => [without_destroy_nothing_is_destroyed],
     |t| !t.can.metadata => [without_metadata_none_is_set],
     |t| writes(t) && !t.can.metadata => [without_metadata_none_is_written],
@@ -107,6 +108,24 @@ async fn without_undelete_nothing_is_taken_back(s: Subject) -> Verdict {
         None => missing(&*s.backend),
     };
     refused(undelete, REFUSED, "undelete")
+}
+
+/// No version is deleted or taken back by its number.
+async fn without_delete_version_none_goes_alone(s: Subject) -> Verdict {
+    let name = path("alone")?;
+    let old = s.put(&name, b"old").await?;
+    let number = s.put(&name, b"new").await?;
+    for version in [old, number] {
+        let delete = s.backend.delete(&name, Some(version)).await;
+        refused(delete, REFUSED, "delete of one version")?;
+    }
+    s.holds(&name, b"new").await?;
+    s.holds_version(&name, old, b"old").await?;
+    let undelete = match s.backend.versioning() {
+        Some(versioning) => versioning.undelete(&name, Some(old)).await.map(drop),
+        None => missing(&*s.backend),
+    };
+    refused(undelete, REFUSED, "undelete of one version")
 }
 
 /// No version is destroyed, and none pretended to be.

@@ -367,7 +367,10 @@ pub(crate) const CATALOGUE: &[(Defect, Shape, &[&str])] = &[
     (
         Pretends,
         CreateOnly,
-        &["refusals::with_create_only_no_version_is_expected"],
+        &[
+            "refusals::with_create_only_no_version_is_expected",
+            "refusals::without_delete_version_none_goes_alone",
+        ],
     ),
     (
         LossyText,

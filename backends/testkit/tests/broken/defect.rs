@@ -12,6 +12,8 @@ pub(crate) enum Shape {
     Full,
     /// Everything, and a mark.
     Marked,
+    /// Everything, but deletes are of whole secrets.
+    Whole,
     /// Reading, writing, deleting.
     Plain,
     /// Versions that rise with gaps, and writing only where there is none.
@@ -24,13 +26,14 @@ impl Shape {
     pub(crate) const ALL: [Self; 5] = [
         Self::Full,
         Self::Marked,
+        Self::Whole,
         Self::Plain,
         Self::CreateOnly,
         Self::ReadOnly,
     ];
 
     pub(crate) fn capabilities(self) -> Capabilities {
-        let full = matches!(self, Self::Full | Self::Marked);
+        let full = matches!(self, Self::Full | Self::Marked | Self::Whole);
         Capabilities {
             max_value: MAX_VALUE,
             write: self != Self::ReadOnly,
@@ -38,15 +41,16 @@ impl Shape {
             versions: match self {
                 Self::Plain | Self::ReadOnly => VersionNumbers::None,
                 Self::CreateOnly => VersionNumbers::Increasing,
-                Self::Full | Self::Marked => VersionNumbers::Counted,
+                Self::Full | Self::Marked | Self::Whole => VersionNumbers::Counted,
             },
             restarts: false,
             compare_and_set: match self {
                 Self::Plain | Self::ReadOnly => CompareAndSet::None,
                 Self::CreateOnly => CompareAndSet::CreateOnly,
-                Self::Full | Self::Marked => CompareAndSet::Full,
+                Self::Full | Self::Marked | Self::Whole => CompareAndSet::Full,
             },
             undelete: full,
+            delete_version: full && self != Self::Whole,
             destroy: full,
             metadata: full,
             expiry: full,

@@ -303,7 +303,7 @@ impl Backend for Store {
     }
 
     async fn delete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
-        self.needs(self.can.write && (version.is_none() || self.numbered()))?;
+        self.needs(self.can.write && (version.is_none() || self.can.delete_version))?;
         let name = self.name(path);
         if version.is_none() {
             self.seen().deleted.insert(path.to_string());
@@ -425,7 +425,7 @@ impl Backend for Store {
 #[async_trait]
 impl Versioning for Store {
     async fn undelete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
-        self.needs(self.can.undelete)?;
+        self.needs(self.can.undelete && (version.is_none() || self.can.delete_version))?;
         let name = self.name(path);
         let version = version.map(|number| self.asked(number));
         if self.is(D::UndeletesNothing) || self.is(D::Pretends) {
