@@ -15,6 +15,8 @@ use crate::process::{self, Result};
 const OPENBAO: Environment = Environment::new("openbao");
 const ADDRESS: &str = "STRONGROOM_TEST_VAULT";
 const TLS_DIR: &str = "STRONGROOM_TEST_VAULT_TLS";
+/// For tests that seal and stop servers: they start their own.
+const PROGRAM: &str = "STRONGROOM_TEST_BAO";
 const HEALTH: &str = "/v1/sys/health";
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -25,7 +27,8 @@ pub(super) const SERVER: Server = Server {
     install: |folders| OPENBAO.install(folders),
     start: |place| {
         let [port] = net::free_ports()?;
-        let mut bao = Command::new(program(place.folders)?);
+        let program = program(place.folders)?;
+        let mut bao = Command::new(&program);
         bao.args([
             "server",
             "-dev",
@@ -38,12 +41,16 @@ pub(super) const SERVER: Server = Server {
         daemon.wait_until(|| net::is_ok(&address, HEALTH), DEADLINE)?;
         Ok(Started {
             process: Some(daemon),
-            environment: environment([(ADDRESS, address)]),
+            environment: environment([
+                (ADDRESS, address),
+                (PROGRAM, program.display().to_string()),
+            ]),
         })
     },
     is_healthy: |_, record| {
         let address = record.variable(ADDRESS);
-        address.is_some_and(|address| net::is_ok(address, HEALTH))
+        record.variable(PROGRAM).is_some()
+            && address.is_some_and(|address| net::is_ok(address, HEALTH))
     },
 };
 
