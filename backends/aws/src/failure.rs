@@ -54,9 +54,13 @@ impl Failure {
                 },
                 None => Self::new(ErrorKind::Failed, "the request could not be made"),
             },
+            // An error's body that is not JSON ends here too: a gateway's page, or XML.
             SdkError::ResponseError(response) => {
                 let source = error.source();
-                let failure = source.map_or_else(unreadable, Self::within_the_answer);
+                let mut failure = source.map_or_else(unreadable, Self::within_the_answer);
+                if failure == unreadable() {
+                    failure = Self::of_answer(None, response.raw());
+                }
                 failure.with_status(response.raw())
             }
             SdkError::ServiceError(service) => {
@@ -250,9 +254,9 @@ fn is_shown(code: &str) -> bool {
 /// Codes of the stores' services that do not end as codes do.
 const STORES: [&str; 8] = [
     "InvalidKeyId",
+    "InvalidResourceId",
     "InvalidNextToken",
     "ParameterAlreadyExists",
-    "ParameterPatternMismatchException",
     "UnsupportedParameterType",
     "InvalidFilterKey",
     "InvalidFilterValue",
@@ -329,6 +333,20 @@ mod tests {
         let failure = answer(403, None, body);
         assert_eq!(failure.kind(), ErrorKind::Unauthenticated);
         assert_eq!(failure.code(), Some("SignatureDoesNotMatch"));
+    }
+
+    #[test]
+    fn a_page_in_place_of_json_is_judged_by_its_status() {
+        for (status, kind) in [
+            (200, ErrorKind::Failed),
+            (403, ErrorKind::PermissionDenied),
+            (502, ErrorKind::Unavailable),
+        ] {
+            let status = StatusCode::try_from(status).unwrap();
+            let raw = HttpResponse::new(status, SdkBody::from("<html>canary</html>"));
+            let error = SdkError::<ErrorMetadata, _>::response_error("canary", raw);
+            assert_eq!(Failure::of(&error).kind(), kind, "{status:?}");
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod credentials;
 mod failure;
 mod http;
 mod session;
+pub mod tag;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod veil;
