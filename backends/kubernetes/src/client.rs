@@ -27,6 +27,8 @@ const METADATA: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const MERGE: HeaderValue = HeaderValue::from_static("application/merge-patch+json");
+/// What stands between us and the server mixes answers up.
+const ANOTHER: Fault = Fault::Reply("another object than was asked for");
 /// Who we are in `managedFields`.
 const MANAGER: &str = "strongroom";
 
@@ -80,14 +82,22 @@ impl Api {
     /// A Secret whole, in one request.
     pub(crate) async fn get(&self, name: &str) -> Result<Option<SecretObject>> {
         let request = built(self.secrets.get(name, &GetParams::default()))?;
-        self.found(self.send("reading the Secret", request).await, "a Secret")
+        let object: Option<SecretObject> =
+            self.found(self.send("reading the Secret", request).await, "a Secret")?;
+        match object {
+            Some(object) if object.metadata.name != name => Err(ANOTHER),
+            object => Ok(object),
+        }
     }
 
     /// What is known of a Secret, without its values.
     pub(crate) async fn get_metadata(&self, name: &str) -> Result<Option<MetaObject>> {
         let request = built(self.secrets.get_metadata(name, &GetParams::default()))?;
         let reply = self.send("reading the Secret's metadata", request).await;
-        self.found(reply, "a Secret's metadata")
+        match self.found::<MetaObject>(reply, "a Secret's metadata")? {
+            Some(object) if object.metadata.name != name => Err(ANOTHER),
+            object => Ok(object),
+        }
     }
 
     /// A page of Secrets with their values.
