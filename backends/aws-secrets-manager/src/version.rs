@@ -104,7 +104,7 @@ mod tests {
     fn ids_never_change() {
         assert_eq!(
             Ids::of("a").value(1),
-            "strongroom-00000000000000000001-ENCODED"
+            "strongroom-00000000000000000001-79e9d495494f628d64669929de865b2a"
         );
     }
 
