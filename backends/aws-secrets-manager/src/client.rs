@@ -169,7 +169,7 @@ impl Service {
     }
 
     /// The versions that have labels, and with `all` the others that the service still keeps.
-    pub(crate) async fn versions(&self, name: &str, all: bool) -> Answer<Vec<Listed>> {
+    pub(crate) async fn versions(&self, name: &str, all: bool) -> Result<Vec<Listed>> {
         let (mut versions, mut token) = (Vec::new(), None);
         for _ in 0..VERSION_PAGES {
             let call = self
@@ -191,10 +191,10 @@ impl Service {
             }
             token = answer.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                break;
+                return Ok(versions);
             }
         }
-        Ok(versions)
+        Err(Fault::Damaged("the list of versions does not end"))
     }
 
     /// Makes a secret with its first version. The service does nothing, and says yes, where there is one
@@ -384,6 +384,30 @@ fn tag((key, value): tags::Tag) -> Tag {
     Tag::builder().key(key).value(value).build()
 }
 
+/// The nearest millisecond: the service sends seconds with a fraction, which a float holds a little below or above.
 fn millis(time: &DateTime) -> Option<u64> {
-    u64::try_from(time.to_millis().ok()?).ok()
+    let seconds = u64::try_from(time.secs()).ok()?;
+    let rest = u64::from(time.subsec_nanos()).saturating_add(500_000) / 1_000_000;
+    seconds.checked_mul(1_000)?.checked_add(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_that_the_service_means() {
+        for sent in [
+            1_523_477_145_713,
+            1_795_837_557_869,
+            1_795_837_557_999,
+            0,
+            1,
+        ] {
+            let time = DateTime::from_secs_f64(sent as f64 / 1000.0);
+            assert_eq!(millis(&time), Some(sent));
+        }
+        assert_eq!(millis(&DateTime::from_secs(-1)), None);
+        assert_eq!(millis(&DateTime::from_secs(i64::MAX)), None);
+    }
 }
