@@ -66,7 +66,14 @@ impl SecretsManagerBackend {
                 // Our version became current by the hand of another writer of the same value.
                 return self.finish(&name, &state, number, options, metadata).await;
             }
-            expect(options, current.number())?;
+            expect(
+                options,
+                if state.is_deleted() {
+                    0
+                } else {
+                    current.number()
+                },
+            )?;
             let Some(number) = turns.number(&state).await? else {
                 continue;
             };
