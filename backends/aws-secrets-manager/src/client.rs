@@ -7,7 +7,6 @@ use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, SecretListEntry, Tag};
 use strongroom_backend_aws::Session;
-use strongroom_backend_remote::limits;
 
 use crate::error::{Fault, Refused, Result, Why};
 use crate::state::{CURRENT, State};
@@ -21,6 +20,8 @@ pub(crate) const MOST_IN_BATCH: usize = 20;
 const PAGE: i32 = 100;
 /// The most pages of the versions of one secret: it keeps some hundreds.
 const VERSION_PAGES: usize = 50;
+/// The most pages of secrets: an account has 500,000.
+const SECRET_PAGES: usize = 5_000;
 /// The most values of one filter.
 pub(crate) const MOST_IN_FILTER: usize = 10;
 
@@ -132,7 +133,7 @@ impl Service {
             Err(refused) => return Err(refused.into()),
         };
         if answer.name.as_deref() != Some(name) {
-            return Err(Fault::Damaged("another secret's name"));
+            return Err(Fault::Strange("another secret's name"));
         }
         let tags = answer.tags.into_iter().flatten();
         let created = answer.created_date.as_ref().and_then(millis).unwrap_or(0);
@@ -194,7 +195,7 @@ impl Service {
                 return Ok(versions);
             }
         }
-        Err(Fault::Damaged("the list of versions does not end"))
+        Err(Fault::Strange("the list of versions does not end"))
     }
 
     /// Makes a secret with its first version. The service does nothing, and says yes, where there is one
@@ -333,16 +334,19 @@ impl Service {
         mut visit: impl FnMut(SecretListEntry) + Send,
     ) -> Result<()> {
         let mut token = None;
-        for _ in 0..limits::PAGES {
-            let (entries, next) = self.page(matching, PAGE, token).await?;
+        for _ in 0..SECRET_PAGES {
+            let (entries, next) = self.page(matching, PAGE, token.clone()).await?;
             entries.into_iter().for_each(&mut visit);
-            token = next;
-            if token.is_none() {
+            if next.is_none() {
                 return Ok(());
             }
+            if next == token {
+                break;
+            }
+            token = next;
         }
         Err(Fault::Refused(
-            "the listing does not end: more than a million secrets, or a service that repeats itself",
+            "the listing does not end: more secrets than an account has, or a service that repeats itself",
         ))
     }
 }

@@ -129,7 +129,7 @@ impl SecretsManagerBackend {
                 return Ok(changed(current.number()));
             };
             if self.promote(&name, &current, id).await? {
-                let number = state.number(id).ok_or(Fault::Damaged("no date"))?;
+                let number = state.number(id).ok_or(Fault::Strange("no date"))?;
                 return Ok(changed(number));
             }
         }

@@ -16,8 +16,10 @@ pub(crate) enum Fault {
     Answer(#[from] Error),
     #[error("{0}")]
     Names(#[from] NameError),
-    #[error("the service's answer is not one to what was asked: {0}")]
+    #[error("{0}")]
     Damaged(&'static str),
+    #[error("the service's answer is not one to what was asked: {0}")]
+    Strange(&'static str),
     #[error("{0}")]
     Refused(&'static str),
     #[error("{0}")]
@@ -129,6 +131,7 @@ impl From<Fault> for Error {
             Fault::Call(refused) => refused.into_error(),
             Fault::Names(_) => Self::new(ErrorKind::InvalidArgument, fault.to_string()),
             Fault::Damaged(_) => Self::new(ErrorKind::Damaged, fault.to_string()),
+            Fault::Strange(_) => Self::new(ErrorKind::Failed, fault.to_string()),
             Fault::Refused(text) => Self::new(ErrorKind::Failed, text),
             Fault::Busy(text) => Self::new(ErrorKind::Unavailable, text),
         }

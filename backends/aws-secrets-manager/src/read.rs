@@ -97,7 +97,7 @@ impl SecretsManagerBackend {
             let number = match state.ids.parse(&version.id) {
                 Id::Deleted(_) => continue,
                 Id::Value(number) => number,
-                Id::Foreign => version.created.ok_or(Fault::Damaged("no date"))?,
+                Id::Foreign => version.created.ok_or(Fault::Strange("no date"))?,
             };
             let has = |label: &str| version.labels.iter().any(|other| other == label);
             let version_state = if state.is_deleted() {
@@ -126,13 +126,13 @@ impl SecretsManagerBackend {
 
 /// The current value, from a reply about it.
 pub(crate) fn current(name: &str, read: Read) -> Result<Secret> {
-    let id = read.id.clone().ok_or(Fault::Damaged("no version"))?;
+    let id = read.id.clone().ok_or(Fault::Strange("no version"))?;
     let number = match Ids::of(name).parse(&id) {
         Id::Value(number) => number,
         Id::Deleted(_) => return Err(Error::not_found().into()),
         Id::Foreign => {
             let time = read.created.filter(|time| *time > 0);
-            time.ok_or(Fault::Damaged("no date"))?
+            time.ok_or(Fault::Strange("no date"))?
         }
     };
     secret(name, &id, number, read)
@@ -141,14 +141,14 @@ pub(crate) fn current(name: &str, read: Read) -> Result<Secret> {
 /// The value of the version `id`, from a reply that must be about it.
 fn secret(name: &str, id: &str, number: u64, read: Read) -> Result<Secret> {
     if read.name.as_deref() != Some(name) {
-        return Err(Fault::Damaged("another secret's name"));
+        return Err(Fault::Strange("another secret's name"));
     }
     if read.id.as_deref() != Some(id) {
-        return Err(Fault::Damaged("another version"));
+        return Err(Fault::Strange("another version"));
     }
     let ours = Ids::of(name).parse(id) != Id::Foreign;
     let value = read.stored.into_value(ours);
-    let value = value.ok_or(Fault::Damaged("not one value"))?;
+    let value = value.ok_or(Fault::Strange("not one value"))?;
     Ok(Secret {
         value: Arc::new(value),
         version: number,

@@ -79,7 +79,7 @@ impl State {
     ///
     /// # Errors
     ///
-    /// `Damaged` where a version of another tool has no date.
+    /// A fault where a version of another tool has no date.
     pub(crate) fn current(&self) -> Result<Current> {
         let Some(id) = self.labelled(CURRENT) else {
             return Ok(Current::None);
@@ -88,7 +88,7 @@ impl State {
         Ok(match self.ids.parse(&id) {
             Id::Deleted(_) => Current::Deleted(id),
             _ => {
-                let number = self.number(&id).ok_or(Fault::Damaged("no date"))?;
+                let number = self.number(&id).ok_or(Fault::Strange("no date"))?;
                 Current::Value { id, number }
             }
         })
@@ -144,7 +144,7 @@ impl State {
                 Id::Value(number) | Id::Deleted(number) => number,
                 // Some servers list versions without labels too; theirs are no numbers to be above.
                 Id::Foreign if labels.is_empty() => continue,
-                Id::Foreign => self.number(id).ok_or(Fault::Damaged("no date"))?,
+                Id::Foreign => self.number(id).ok_or(Fault::Strange("no date"))?,
             };
             last = last.max(number);
         }

@@ -96,7 +96,7 @@ pub(crate) async fn put(
 pub(crate) async fn store(url: &str, set: impl FnOnce(&mut Config)) -> SecretsManagerBackend {
     let mut config = Config::new(testing::config(url));
     set(&mut config);
-    let session = testing::session(url).await;
+    let session = testing::session_with(&config.aws, "AKIDTEST", "secret-of-a-test").await;
     SecretsManagerBackend::with_session(&config, session).unwrap()
 }
 
