@@ -1,10 +1,5 @@
 //! Deletes, and what others do meanwhile: no old value is readable again unless somebody asked for it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,9 +1,5 @@
 //! Replies of a service that fails, breaks off, stalls, lies or belongs to somebody else.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -74,6 +74,11 @@ impl Service {
         self.secrets.lock().unwrap()
     }
 
+    /// Changes what is there behind everybody's back.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Secrets) -> T) -> T {
+        change(&mut self.secrets())
+    }
+
     /// Calls `hook` before each answer, with what is asked for.
     pub(crate) fn before(&self, hook: impl FnMut(&str, &mut Secrets) + Send + 'static) {
         *self.hook.lock().unwrap() = Some(Box::new(hook));
