@@ -37,7 +37,7 @@ pub(crate) async fn server(
     verified: Option<&str>,
 ) -> Result<Vec<String>> {
     let url = place.server("sys/health")?;
-    let request = Request::get(url, "see the server's health");
+    let request = Request::server(url, "see the server's health");
     let reply = session.client().exchange(&request, None).await?;
     let way = match (address.is_tls(), verified) {
         (false, _) => "without TLS, on loopback",

@@ -10,6 +10,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use strongroom_backend_remote::{limits, transport};
 use url::Url;
 use zeroize::Zeroizing;
@@ -41,6 +42,8 @@ pub(crate) struct Request {
     url: Url,
     body: Option<Bytes>,
     merge: bool,
+    /// Whether it asks for something in our namespace, not for the server.
+    within: bool,
     /// What the request does, for the text of a denial: "read secrets (`read` on ...)".
     what: &'static str,
 }
@@ -63,6 +66,13 @@ impl Request {
         Self::new(Method::DELETE, url, None, what)
     }
 
+    /// Asks for the server itself, which is in no namespace.
+    pub(crate) fn server(url: Url, what: &'static str) -> Self {
+        let mut request = Self::get(url, what);
+        request.within = false;
+        request
+    }
+
     /// Changes the fields of a JSON document that `body` has, and removes those that are null.
     pub(crate) fn merge(url: Url, body: Bytes, what: &'static str) -> Self {
         let mut request = Self::new(Method::PATCH, url, Some(body), what);
@@ -76,6 +86,7 @@ impl Request {
             url,
             body,
             merge: false,
+            within: true,
             what,
         }
     }
@@ -102,6 +113,14 @@ struct Messages<'b> {
     warnings: Option<Vec<Cow<'b, str>>>,
 }
 
+#[derive(Deserialize)]
+struct NotFound<'b> {
+    #[serde(borrow)]
+    errors: Option<Vec<&'b RawValue>>,
+    #[serde(borrow)]
+    data: Option<&'b RawValue>,
+}
+
 impl Reply {
     /// What stands under `data`.
     pub(crate) fn data<'b, T: Deserialize<'b>>(&'b self) -> Result<T> {
@@ -122,6 +141,16 @@ impl Reply {
     /// The server's clock as it told it.
     pub(crate) fn date(&self) -> Option<u64> {
         self.date
+    }
+
+    /// Whether this is how an engine says that something is not there, and not how a proxy, another
+    /// program or a server without the engine says so: none of these may be taken for it.
+    fn is_not_found(&self) -> bool {
+        let told = serde_json::from_slice::<NotFound<'_>>(&self.body);
+        told.is_ok_and(|told| match told.errors {
+            Some(errors) => errors.is_empty(),
+            None => told.data.is_some(),
+        })
     }
 
     /// Whether the server says something that contains `text`.
@@ -189,7 +218,7 @@ impl Client {
             .http
             .request(request.method.clone(), request.url.clone())
             .header(REQUEST, HeaderValue::from_static("true"));
-        if let Some(namespace) = &self.namespace {
+        if let Some(namespace) = self.namespace.as_ref().filter(|_| request.within) {
             call = call.header(NAMESPACE, namespace);
         }
         if let Some(token) = token {
@@ -248,7 +277,10 @@ fn judge(reply: &Reply, request: &Request) -> Option<Fault> {
         403 => return Some(Fault::Denied(request.what)),
         404 if reply.says("no handler for route") => Known::NoEngine,
         404 if reply.says("Invalid path for a versioned K/V") => Known::Versioned,
-        404 => return Some(Fault::Missing),
+        404 if reply.says("namespace not found") => Known::NoNamespace,
+        // The engine answers a change of what is not there without a body.
+        404 if reply.is_not_found() || request.merge => return Some(Fault::Missing),
+        404 => Known::Stranger,
         307 | 308 => Known::Standby,
         300..=399 => Known::Redirect,
         412 => Known::Behind,
@@ -349,6 +381,26 @@ mod tests {
             fault(404, r#"{"errors":[]}"#),
             Some(Fault::Missing)
         ));
+        let namespace = r#"{"errors":["namespace not found"]}"#;
+        assert!(matches!(
+            fault(404, namespace),
+            Some(Fault::Known(Known::NoNamespace))
+        ));
+        let deleted = r#"{"data":{"data":null,"metadata":{"version":1}}}"#;
+        assert!(matches!(fault(404, deleted), Some(Fault::Missing)));
+        for stranger in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"errors":["what?"]}"#,
+            r#"{"data":null}"#,
+        ] {
+            let fault = fault(404, stranger);
+            assert!(
+                matches!(fault, Some(Fault::Known(Known::Stranger))),
+                "{stranger}"
+            );
+        }
         let versioned = r#"{"data":null,"warnings":["Invalid path for a versioned K/V engine"]}"#;
         assert!(matches!(
             fault(404, versioned),

@@ -79,6 +79,12 @@ pub(crate) enum Known {
     NoEngine,
     #[error("the engine at this 'mount' is KV v2 and was taken for v1: take 'kv' out, or restart")]
     Versioned,
+    #[error("there is no such namespace on this server: check 'namespace'")]
+    NoNamespace,
+    #[error(
+        "what answers at the address is not Vault's API: check 'address' and what stands before the server"
+    )]
+    Stranger,
     #[error(
         "the server's storage takes no entry of this size: raise its limit or keep the value elsewhere"
     )]
@@ -95,8 +101,8 @@ impl Known {
             | Self::Throttled
             | Self::Upgrading
             | Self::Behind => ErrorKind::Unavailable,
-            Self::NoEngine | Self::Versioned => ErrorKind::Config,
-            Self::Redirect | Self::Storage => ErrorKind::Failed,
+            Self::NoEngine | Self::Versioned | Self::NoNamespace => ErrorKind::Config,
+            Self::Redirect | Self::Stranger | Self::Storage => ErrorKind::Failed,
         }
     }
 }

@@ -10,11 +10,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::{Certificate, Method};
 use serde_json::{Value, json};
-use strongroom_backend_hashicorp::{Auth, Config, Credential};
+use strongroom_backend::{Backend, ErrorKind, PutOptions, Result, SecretPath, SecretValue, Which};
+use strongroom_backend_hashicorp::{Auth, Config, Credential, HashicorpBackend};
 use strongroom_backend_remote::Endpoint;
 
 /// As many versions as the trials write.
@@ -67,7 +68,12 @@ impl Server {
     pub async fn mount(&self, version: u8) -> Mount {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::SeqCst);
-        let path = format!("trial/{}-{next}", std::process::id());
+        let since = UNIX_EPOCH.elapsed().unwrap_or_default();
+        let path = format!(
+            "trial/{}-{:x}-{next}",
+            std::process::id(),
+            since.as_micros()
+        );
         self.mount_at(&path, version).await
     }
 
@@ -210,9 +216,45 @@ impl Drop for Mount {
     }
 }
 
+/// A store of `config`, which opens.
+pub async fn open(config: &Config) -> HashicorpBackend {
+    HashicorpBackend::open(config, Path::new("."))
+        .await
+        .expect("a store")
+}
+
+pub fn path(text: &str) -> SecretPath {
+    SecretPath::parse(text).expect("a path")
+}
+
+/// Writes a value without conditions.
+pub async fn put(store: &HashicorpBackend, name: &str, value: &str) -> u64 {
+    let value = SecretValue::copy_of(value.as_bytes());
+    let written = store.put(&path(name), &value, &PutOptions::default()).await;
+    written.expect("a write").version
+}
+
+/// The current value as text, or the error.
+pub async fn get(store: &HashicorpBackend, name: &str) -> Result<String> {
+    let secret = store.get(&path(name), Which::Current).await?;
+    Ok(String::from_utf8_lossy(secret.value.expose()).into_owned())
+}
+
+/// What went wrong, with the text for the operator.
+pub fn failed<T>(result: Result<T>) -> (ErrorKind, String) {
+    let error = result.err().expect("an error");
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    (error.kind(), text)
+}
+
 /// A variable that says where a server is; without it there is nothing to test.
 pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: start the servers with `cargo xtask servers up openbao`")
+        panic!("{name} is not set: start the servers with `cargo xtask servers up vault vault-tls`")
     })
 }
