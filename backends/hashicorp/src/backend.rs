@@ -72,19 +72,12 @@ impl HashicorpBackend {
         let place = Arc::new(Place::new(config)?);
         let client = Client::new(config, base_dir)?;
         let login = Login::new(config, base_dir)?;
-        if config.address.is_tls() && !config.verify_tls {
-            tracing::warn!(
-                address = %config.address,
-                "verify-tls = false: the server's certificate is NOT checked, anyone on the way can \
-                 read and change secrets and take the token"
-            );
-        }
         let kv = match config.kv {
             Kv::Auto => OnceCell::new(),
             Kv::V1 => OnceCell::new_with(Some(Version::One)),
             Kv::V2 => OnceCell::new_with(Some(Version::Two)),
         };
-        Ok(Self {
+        let store = Self {
             session: Session::new(client, Arc::clone(&place), login),
             place,
             kv,
@@ -94,7 +87,19 @@ impl HashicorpBackend {
                 (true, None) => Some("over TLS, trusted by the platform's authorities"),
                 (true, Some(_)) => Some("over TLS, trusted by those of ca-file alone"),
             },
-        })
+        };
+        store.warn();
+        Ok(store)
+    }
+
+    fn warn(&self) {
+        if self.address.is_tls() && self.verified.is_none() {
+            tracing::warn!(
+                address = %self.address,
+                "verify-tls = false: the server's certificate is NOT checked, anyone on the way can \
+                 read and change secrets and take the token"
+            );
+        }
     }
 
     /// The engine's version: as configured, or found out once.
@@ -210,9 +215,7 @@ impl Backend for HashicorpBackend {
     async fn check(&self) -> Result<Vec<String>> {
         let (session, place) = (&self.session, &*self.place);
         let mut lines = check::server(session, place, &self.address, self.verified).await?;
-        if self.address.is_tls() && self.verified.is_none() {
-            tracing::warn!(address = %self.address, "verify-tls = false");
-        }
+        self.warn();
         lines.push(check::who(session).await?);
         let version = self.version().await?;
         let number = if version == Version::One { 1 } else { 2 };

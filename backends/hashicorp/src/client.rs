@@ -1,6 +1,5 @@
 //! One request to the server and its reply: what is sent, how much is read, and what a status means.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,13 +9,13 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use strongroom_backend_remote::{limits, transport};
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::error::{Fault, Known, Result};
+use crate::error::{Fault, Result};
+use crate::verdict::verdict;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -27,8 +26,6 @@ const MERGE: &str = "application/merge-patch+json";
 const MOST_AUTHORITIES: u64 = 1 << 20;
 /// Room for a reply whose length is not told.
 const FIRST_ROOM: usize = 16 << 10;
-/// Errors and warnings of one reply that are looked at.
-const MOST_MESSAGES: usize = 16;
 
 /// The connections to one server.
 pub(crate) struct Client {
@@ -41,11 +38,11 @@ pub(crate) struct Request {
     method: Method,
     url: Url,
     body: Option<Bytes>,
-    merge: bool,
+    pub(crate) merge: bool,
     /// Whether it asks for something in our namespace, not for the server.
     within: bool,
     /// What the request does, for the text of a denial: "read secrets (`read` on ...)".
-    what: &'static str,
+    pub(crate) what: &'static str,
 }
 
 impl Request {
@@ -105,22 +102,6 @@ struct Envelope<T> {
     data: T,
 }
 
-#[derive(Default, Deserialize)]
-struct Messages<'b> {
-    #[serde(borrow, default)]
-    errors: Vec<Cow<'b, str>>,
-    #[serde(borrow, default)]
-    warnings: Option<Vec<Cow<'b, str>>>,
-}
-
-#[derive(Deserialize)]
-struct NotFound<'b> {
-    #[serde(borrow)]
-    errors: Option<Vec<&'b RawValue>>,
-    #[serde(borrow)]
-    data: Option<&'b RawValue>,
-}
-
 impl Reply {
     /// What stands under `data`.
     pub(crate) fn data<'b, T: Deserialize<'b>>(&'b self) -> Result<T> {
@@ -141,24 +122,6 @@ impl Reply {
     /// The server's clock as it told it.
     pub(crate) fn date(&self) -> Option<u64> {
         self.date
-    }
-
-    /// Whether this is how an engine says that something is not there, and not how a proxy, another
-    /// program or a server without the engine says so: none of these may be taken for it.
-    fn is_not_found(&self) -> bool {
-        let told = serde_json::from_slice::<NotFound<'_>>(&self.body);
-        told.is_ok_and(|told| match told.errors {
-            Some(errors) => errors.is_empty(),
-            None => told.data.is_some(),
-        })
-    }
-
-    /// Whether the server says something that contains `text`.
-    fn says(&self, text: &str) -> bool {
-        let messages: Messages<'_> = serde_json::from_slice(&self.body).unwrap_or_default();
-        let warnings = messages.warnings.unwrap_or_default();
-        let mut all = messages.errors.iter().chain(&warnings).take(MOST_MESSAGES);
-        all.any(|message| message.contains(text))
     }
 }
 
@@ -201,7 +164,7 @@ impl Client {
         token: Option<&HeaderValue>,
     ) -> Result<Reply> {
         let reply = self.exchange(request, token).await?;
-        match judge(&reply, request) {
+        match verdict(reply.status, &reply.body, request) {
             None => Ok(reply),
             Some(fault) => Err(fault),
         }
@@ -262,40 +225,6 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     body.extend_from_slice(chunk);
 }
 
-/// What a reply that is no success means. Texts of the server are compared, and never kept.
-fn judge(reply: &Reply, request: &Request) -> Option<Fault> {
-    let known = match reply.status {
-        200..=299 => return None,
-        400 if reply.says("check-and-set parameter did not match") => {
-            return Some(Fault::CasMismatch);
-        }
-        400 if reply.says("metadata check-and-set parameter does not match") => {
-            return Some(Fault::MetadataCas);
-        }
-        400 if reply.says("check-and-set parameter required") => return Some(Fault::CasRequired),
-        400 if reply.says("Upgrading from non-versioned") => Known::Upgrading,
-        403 => return Some(Fault::Denied(request.what)),
-        404 if reply.says("no handler for route") => Known::NoEngine,
-        404 if reply.says("Invalid path for a versioned K/V") => Known::Versioned,
-        404 if reply.says("namespace not found") => Known::NoNamespace,
-        // The engine answers a change of what is not there without a body.
-        404 if reply.is_not_found() || request.merge => return Some(Fault::Missing),
-        404 => Known::Stranger,
-        307 | 308 => Known::Standby,
-        300..=399 => Known::Redirect,
-        412 => Known::Behind,
-        429 => Known::Throttled,
-        472 | 530 => Known::Secondary,
-        473 => Known::Standby,
-        501 => Known::Uninitialized,
-        503 if reply.says("sealed") => Known::Sealed,
-        413 => Known::Storage,
-        500 if reply.says("too large") || reply.says("exceeds max") => Known::Storage,
-        status => return Some(Fault::Status(status)),
-    };
-    Some(known.into())
-}
-
 fn authorities(file: &Path) -> Result<Vec<Certificate>> {
     let wrong = |what: &str| Fault::Config(format!("the ca-file {} {what}", file.display()));
     let length = std::fs::metadata(file)
@@ -334,16 +263,6 @@ pub(crate) fn now() -> u64 {
 mod tests {
     use super::*;
 
-    fn fault(status: u16, body: &str) -> Option<Fault> {
-        let reply = Reply {
-            status,
-            body: Zeroizing::new(body.as_bytes().to_vec()),
-            date: None,
-        };
-        let url = Url::parse("http://127.0.0.1/v1/secret/data/a").unwrap();
-        judge(&reply, &Request::get(url, "read secrets"))
-    }
-
     #[test]
     fn the_date_of_a_reply_is_read() {
         assert_eq!(
@@ -360,54 +279,5 @@ mod tests {
             append(&mut body, chunk);
         }
         assert_eq!(**body, *b"abcdefghijkl");
-    }
-
-    #[test]
-    fn refusals_are_told_apart_and_not_repeated() {
-        let cas = r#"{"errors":["check-and-set parameter did not match the current version"]}"#;
-        assert!(matches!(fault(400, cas), Some(Fault::CasMismatch)));
-        let sealed = r#"{"errors":["Vault is sealed"]}"#;
-        assert!(matches!(
-            fault(503, sealed),
-            Some(Fault::Known(Known::Sealed))
-        ));
-        assert!(matches!(fault(503, "<html>"), Some(Fault::Status(503))));
-        let route = r#"{"errors":["no handler for route \"x\". route entry not found."]}"#;
-        assert!(matches!(
-            fault(404, route),
-            Some(Fault::Known(Known::NoEngine))
-        ));
-        assert!(matches!(
-            fault(404, r#"{"errors":[]}"#),
-            Some(Fault::Missing)
-        ));
-        let namespace = r#"{"errors":["namespace not found"]}"#;
-        assert!(matches!(
-            fault(404, namespace),
-            Some(Fault::Known(Known::NoNamespace))
-        ));
-        let deleted = r#"{"data":{"data":null,"metadata":{"version":1}}}"#;
-        assert!(matches!(fault(404, deleted), Some(Fault::Missing)));
-        for stranger in [
-            "",
-            "<html>",
-            "{}",
-            r#"{"errors":["what?"]}"#,
-            r#"{"data":null}"#,
-        ] {
-            let fault = fault(404, stranger);
-            assert!(
-                matches!(fault, Some(Fault::Known(Known::Stranger))),
-                "{stranger}"
-            );
-        }
-        let versioned = r#"{"data":null,"warnings":["Invalid path for a versioned K/V engine"]}"#;
-        assert!(matches!(
-            fault(404, versioned),
-            Some(Fault::Known(Known::Versioned))
-        ));
-        let canary = fault(400, r#"{"errors":["value canary-6a6a is wrong"]}"#).unwrap();
-        assert!(!format!("{canary} {canary:?}").contains("canary"));
-        assert!(fault(204, "").is_none());
     }
 }

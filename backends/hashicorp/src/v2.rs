@@ -1,6 +1,5 @@
 //! KV version 2: versions, compare-and-set, soft delete and metadata.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use strongroom_backend::{
 };
 
 use crate::client::{Request, now};
-use crate::custom::{self, Changes, DELETED};
+use crate::custom::{self, Changes};
 use crate::document::{self, Document};
 use crate::error::{Fault, Result};
 use crate::place::Place;
@@ -26,7 +25,7 @@ use crate::walk::{Range, Walk};
 /// How many requests of one call are under way at once.
 pub(crate) const PARALLEL: usize = 8;
 /// How often a change is tried that others get in the way of.
-const TRIES: usize = 8;
+pub(crate) const TRIES: usize = 8;
 /// How many versions, the newest first, are asked for their author and expiry.
 const MOST_ASKED: usize = 128;
 /// How many secrets one listing looks at before it gives up: deleted ones fill no page.
@@ -34,9 +33,6 @@ const MOST_LOOKED_AT: usize = 50_000;
 
 const READ: &str = "read secrets (`read` on the engine's data/)";
 const WRITE: &str = "write secrets (`create` and `update` on the engine's data/)";
-const DELETE: &str = "delete versions (`update` on the engine's delete/)";
-const UNDELETE: &str = "undelete versions (`update` on the engine's undelete/)";
-const DESTROY: &str = "destroy versions (`update` on the engine's destroy/)";
 const READ_METADATA: &str = "read metadata (`read` on the engine's metadata/)";
 const WRITE_METADATA: &str = "change metadata (`patch` on the engine's metadata/)";
 
@@ -223,82 +219,6 @@ impl V2<'_> {
         Ok(versions)
     }
 
-    /// Deletes one version, or all that can be read. Numbers are named to the engine, so a version
-    /// that somebody writes meanwhile stays.
-    pub(crate) async fn delete(&self, path: &SecretPath, version: Option<u64>) -> Result<u64> {
-        for _ in 0..TRIES {
-            let record = self.record(path).await?;
-            let live = record.live();
-            let (numbers, mark) = match version {
-                None => (live.clone(), self.mark_of(&record, &live)),
-                Some(number) if record.is_live(number) => {
-                    let mut rest = record.deleted_with_secret();
-                    rest.remove(&number);
-                    let mark = record.is_marked(number).then(|| record.mark(&rest));
-                    (BTreeSet::from([number]), mark)
-                }
-                Some(_) => return Err(Fault::Missing),
-            };
-            let Some(newest) = numbers.last().copied() else {
-                return Err(Fault::Missing);
-            };
-            // The mark first: without the delete it means nothing, as it only counts for versions
-            // that are deleted. A delete without its mark could not be taken back as a whole.
-            if let Some(mark) = mark {
-                let changes = Changes::from([(DELETED.to_owned(), Some(mark))]);
-                match self.patch(path, &record, &changes).await {
-                    Err(Fault::MetadataCas) => continue,
-                    other => other?,
-                }
-            }
-            self.act("delete", path, numbers, DELETE).await?;
-            return Ok(newest);
-        }
-        Err(Fault::Busy)
-    }
-
-    /// The mark that a delete of all of `live` needs: none where an undelete finds the one version
-    /// without, or where no pair is left, as a delete must not fail for that.
-    fn mark_of(&self, record: &Record, live: &BTreeSet<u64>) -> Option<String> {
-        let mut together = record.deleted_with_secret();
-        let alone = together.is_empty() && live.iter().eq([&record.newest()]);
-        together.extend(live);
-        let needed = !alone && !live.is_empty() && custom::has_room(&record.custom, DELETED);
-        needed.then(|| record.mark(&together))
-    }
-
-    pub(crate) async fn undelete(&self, path: &SecretPath, version: Option<u64>) -> Result<u64> {
-        let record = self.record(path).await?;
-        let together = record.deleted_with_secret();
-        let numbers = match version {
-            Some(number) => BTreeSet::from([number]),
-            None if together.is_empty() => BTreeSet::from([record.newest()]),
-            None => together.clone(),
-        };
-        let Some(newest) = numbers.last().copied().filter(|n| record.is_deleted(*n)) else {
-            return Err(Fault::Missing);
-        };
-        self.act("undelete", path, numbers.clone(), UNDELETE)
-            .await?;
-        let rest: BTreeSet<u64> = together.difference(&numbers).copied().collect();
-        if rest != together {
-            let mark = (!rest.is_empty()).then(|| record.mark(&rest));
-            let changes = Changes::from([(DELETED.to_owned(), mark)]);
-            // A mark that stays names versions that are not deleted, which counts for nothing.
-            if let Err(fault) = self.patch(path, &record, &changes).await {
-                tracing::debug!(cause = %fault, "a mark of deleted versions was left behind");
-            }
-        }
-        Ok(newest)
-    }
-
-    pub(crate) async fn destroy(&self, path: &SecretPath, version: u64) -> Result<()> {
-        if !self.record(path).await?.is_left(version) {
-            return Err(Fault::Missing);
-        }
-        self.act("destroy", path, [version], DESTROY).await
-    }
-
     pub(crate) async fn set_metadata(&self, path: &SecretPath, metadata: &Metadata) -> Result<u64> {
         let record = self.describe_as(path, metadata).await?;
         Ok(record.current().unwrap_or(0))
@@ -350,7 +270,12 @@ impl V2<'_> {
     }
 
     /// Changes custom metadata; compared with the record where the server can.
-    async fn patch(&self, path: &SecretPath, record: &Record, changes: &Changes) -> Result<()> {
+    pub(crate) async fn patch(
+        &self,
+        path: &SecretPath,
+        record: &Record,
+        changes: &Changes,
+    ) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -363,18 +288,6 @@ impl V2<'_> {
         self.session.call(&request).await.map(drop)
     }
 
-    async fn act(
-        &self,
-        action: &str,
-        path: &SecretPath,
-        versions: impl IntoIterator<Item = u64>,
-        what: &'static str,
-    ) -> Result<()> {
-        let url = self.place.secret(action, &self.place.name(path)?)?;
-        let request = Request::post(url, numbers(versions), what);
-        self.session.call(&request).await.map(drop)
-    }
-
     async fn find(&self, path: &SecretPath) -> Result<Option<Record>> {
         match self.record(path).await {
             Ok(record) => Ok(Some(record)),
@@ -383,16 +296,10 @@ impl V2<'_> {
         }
     }
 
-    async fn record(&self, path: &SecretPath) -> Result<Record> {
+    pub(crate) async fn record(&self, path: &SecretPath) -> Result<Record> {
         let url = self.place.secret("metadata", &self.place.name(path)?)?;
         Record::read(&self.session.call(&Request::get(url, READ_METADATA)).await?)
     }
-}
-
-/// `{"versions":[...]}`.
-fn numbers(versions: impl IntoIterator<Item = u64>) -> Bytes {
-    let list: Vec<_> = versions.into_iter().map(|n| n.to_string()).collect();
-    Bytes::from(format!("{{\"versions\":[{}]}}", list.join(",")))
 }
 
 /// A number that the engine can have. It takes 0 for the current version, and answers an error

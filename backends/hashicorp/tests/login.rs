@@ -1,6 +1,7 @@
 //! Tokens and logins against a server that checks them: who may what, and for how long.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "a test may stop at whatever it did not expect"
 )]
 

@@ -1,7 +1,6 @@
 //! What a real server does beside storing: TLS, namespaces, seals, documents of other tools, limits.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a test may stop at whatever it did not expect"
 )]
 

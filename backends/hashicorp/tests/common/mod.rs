@@ -3,10 +3,13 @@
     dead_code,
     unreachable_pub,
     clippy::indexing_slicing,
+    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "each test program uses a part of this, and may stop at whatever it did not expect"
 )]
+
+pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -255,6 +258,6 @@ pub fn failed<T>(result: Result<T>) -> (ErrorKind, String) {
 /// A variable that says where a server is; without it there is nothing to test.
 pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: start the servers with `cargo xtask servers up vault vault-tls`")
+        panic!("{name} is not set: start the servers with `cargo xtask servers up vault vault-tls kubernetes`")
     })
 }
