@@ -89,17 +89,7 @@ pub(crate) async fn server(
 /// Whom the token is.
 pub(crate) async fn who(session: &Arc<Session>) -> Result<String> {
     let method = session.method();
-    let who = match session.who().await {
-        Ok(who) => who,
-        Err(Fault::Denied(_)) => {
-            return Err(Fault::Unauthenticated(
-                "the server does not accept the token, or the token's policies forbid it to look \
-                 itself up (`read` on auth/token/lookup-self): give another one"
-                    .to_owned(),
-            ));
-        }
-        Err(fault) => return Err(fault),
-    };
+    let who = session.who().await?;
     let mut policies = who.policies;
     policies.extend(who.identity_policies.unwrap_or_default());
     let life = match who.ttl {

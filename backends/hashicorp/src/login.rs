@@ -231,9 +231,16 @@ pub(crate) async fn renew(
 
 /// What a token says of itself; `Denied` where it is not accepted.
 pub(crate) async fn look_up(client: &Client, place: &Place, token: &HeaderValue) -> Result<Lookup> {
-    let url = place.server("auth/token/lookup-self")?;
-    let request = Request::get(url, "look itself up");
+    let request = look_up_request(place)?;
     client.send(&request, Some(token)).await?.data()
+}
+
+pub(crate) fn look_up_request(place: &Place) -> Result<Request> {
+    let url = place.server("auth/token/lookup-self")?;
+    Ok(Request::get(
+        url,
+        "look itself up (`read` on auth/token/lookup-self)",
+    ))
 }
 
 async fn given(credential: &Credential, client: &Client, place: &Place) -> Result<Granted> {

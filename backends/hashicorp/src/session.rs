@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::{Client, Reply, Request};
 use crate::error::{Fault, Result};
-use crate::login::{Granted, Lease, Login, Lookup, look_up, renew};
+use crate::login::{Granted, Lease, Login, Lookup, look_up, look_up_request, renew};
 use crate::place::Place;
 
 /// For how long a login that failed is not tried again: all calls that wait for it share it.
@@ -101,8 +101,7 @@ impl Session {
 
     /// What the token says of itself.
     pub(crate) async fn who(self: &Arc<Self>) -> Result<Lookup> {
-        let token = self.token().await?;
-        look_up(&self.client, &self.place, &token.header).await
+        self.call(&look_up_request(&self.place)?).await?.data()
     }
 
     async fn token(self: &Arc<Self>) -> Result<Arc<Token>> {
@@ -240,7 +239,8 @@ impl Session {
     fn not_accepted(&self) -> Fault {
         Fault::Unauthenticated(match self.login {
             Login::Given(_) => "the server does not accept the token: it expired, was revoked, or \
-                                belongs to another server or namespace; give a new one"
+                                belongs to another server or namespace, or its policies forbid it \
+                                to look itself up; give a new one"
                 .to_owned(),
             _ => format!(
                 "the server does not accept the token that its own {} login gave: check 'namespace'",
