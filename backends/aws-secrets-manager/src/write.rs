@@ -10,7 +10,8 @@
 //! - Two writers of different values take the same number. The service keeps the first and refuses the
 //!   other, which waits for the first to become current, and then conflicts or takes the next number.
 //! - Two writers of the same value take the same number. The service says yes to both, and their version is
-//!   one. The label moves once: one of them wins, the other's move is refused.
+//!   one. The label moves once: one of them wins, the other's move is refused, as the label is not where it
+//!   says, be it where it wants it.
 //! - A writer dies between its steps. Its version keeps the number and never becomes current. The next
 //!   writer waits a moment for it and takes a later number.
 //! - A writer sleeps between its steps while others write. The label is not where it was: refused.
