@@ -303,7 +303,7 @@ async fn a_destroyed_version_is_gone_for_good(s: Subject) -> Verdict {
     versioning.destroy(&name, numbers[0]).await?;
     s.version_is_gone(&name, numbers[0], "after its destruction")
         .await?;
-    if s.can.undelete {
+    if s.can.undelete && s.can.delete_version {
         let undeleted = versioning.undelete(&name, Some(numbers[0])).await;
         refused(
             undeleted,
