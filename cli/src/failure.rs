@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use serde_json::json;
+use strongroom::config::ConfigError;
 use strongroom::{BuildError, CallError, ErrorCode, audit};
 use strongroom_backend::ErrorKind;
 
@@ -169,6 +170,8 @@ impl From<CallError> for Failure {
                 Exit::Unavailable,
                 Some("`strongroom doctor` says what is wrong".into()),
             ),
+            // A table that its backend does not take, as one that the host does not.
+            ErrorCode::Failed(_) if has_source::<ConfigError>(&error) => (Exit::Usage, None),
             ErrorCode::Failed(_) => match backend_kind(&error) {
                 // A wrong key or setting, or a file that others may write, is the operator's to mend.
                 Some(
@@ -231,6 +234,18 @@ pub(crate) fn backend_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind
         next = error.source();
     }
     None
+}
+
+/// Whether an error of this type is among the causes.
+fn has_source<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<E>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The error with its causes, each once: many a `Display` repeats its source.
