@@ -8,18 +8,13 @@
 )]
 
 #[allow(
-    dead_code,
     unused_imports,
     unreachable_pub,
     reason = "the tests of the store use the rest of it"
 )]
 #[path = "../../../backends/azure/tests/fake/mod.rs"]
 mod fake;
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the tests of the store use the rest of it"
-)]
+#[allow(unreachable_pub, reason = "the tests of the store use the rest of it")]
 #[path = "../../../backends/gcp/tests/strict/mod.rs"]
 mod strict;
 
