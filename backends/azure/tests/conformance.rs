@@ -26,7 +26,7 @@ fn target(name: &str, deletion: Deletion) -> Target {
         config.settle = 30;
         // Pages are crossed, and both ways to say that a deleted secret has no versions are met.
         fake.state().page = 7;
-        fake.state().no_versions_of_deleted = deletion == Deletion::Disable;
+        fake.state().no_versions_of_deleted = deletion == Deletion::Soft;
         let store = AzureBackend::open(&config, fake.folder()).await?;
         Ok(Fixture::new(Arc::new(store)).keeping(fake))
     })

@@ -103,7 +103,7 @@ impl Fake {
             started: local_seconds(),
             lag: 2,
             page: 25,
-            no_versions_of_deleted: false,
+            no_versions_of_deleted: true,
             denied: Vec::new(),
             throttled: 0,
             secrets: std::collections::BTreeMap::new(),
