@@ -27,11 +27,14 @@ mod canary;
 mod counting;
 mod faulty;
 mod flaw;
+pub mod hostile;
 mod operation;
 mod run;
 mod subject;
 mod target;
 mod trials;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 pub use canary::Canary;
 pub use counting::{Counting, Counts};
