@@ -40,8 +40,8 @@ const AFTER_BASE: &[(&str, &str)] = &[
         "5:11: component.b.grants[0] has no 'secrets': patterns of the secrets, \"**\" for all of the vault\n/etc/s.toml:5:28: unknown key 'secret' in component.b.grants[0]: did you mean 'secrets'?",
     ),
     (
-        "[workspace.dev]",
-        "4:2: 'workspace' is not built in yet: remove it",
+        "[workspace.dev.audit]",
+        "4:1: a workspace may not touch [audit]: one log records them all",
     ),
     // Names
     (
@@ -153,19 +153,27 @@ const AFTER_BASE: &[(&str, &str)] = &[
     ),
     (
         "[vault.b]\nbackend = 'aws-ssm'",
-        "5:11: backend 'aws-ssm' is not built into this program: it has local, memory",
+        "5:11: backend 'aws-ssm' is not built into this program: build it with --features aws-ssm",
     ),
     (
         "[vault.b]\npath = 'x'",
         "4:8: [vault.b] has no 'backend': one of local, memory",
     ),
     (
-        "[vault.b]\nchain = ['app']",
-        "5:9: chains of vaults are not built in yet: name one 'backend'",
+        "[vault.b]\nchain = ['b']",
+        "4:8: more than 8 vaults lie within each other here\n/etc/s.toml:5:10: [vault.b] leads back to itself: b -> b",
     ),
     (
         "[vault.b]\nbackend = 'local'\ncache = { ttl = '5m' }",
         "6:9: 'cache' has no use here: backend 'local' is always current",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\nsync = { from = 'app:' }",
+        "6:8: 'sync' is not built in yet: remove it",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\n[vault.b.fields]\n'a' = { of = 'b', field = 'c' }",
+        "6:1: 'fields' is not built in yet: remove it",
     ),
     (
         "[vault.b]\nbackend = 'local'\n[vault.b.names]\n'a' = 'B'",
@@ -173,11 +181,11 @@ const AFTER_BASE: &[(&str, &str)] = &[
     ),
     (
         "[vault.b]\nbackend = 'local'\npath = './x/../app.vault'",
-        "4:8: [vault.b] has the path that [vault.app] has already",
+        "4:8: [vault.b] has the path that [vault.app] in line 1 has already",
     ),
     (
         "[vault.b]\nbackend = 'local'\npath = 'b.vault'\nkey = { file = 'app.vault' }",
-        "4:8: the key of [vault.b] is the file that [vault.app] writes",
+        "4:8: the key of [vault.b] is the file that [vault.app] in line 1 writes",
     ),
     // The log
     (
@@ -194,7 +202,7 @@ const AFTER_BASE: &[(&str, &str)] = &[
     ),
     (
         "[audit]\npath = 'app.vault'\nkey = { file = 'k' }",
-        "4:1: [audit] has the path that [vault.app] has already",
+        "4:1: [audit] has the path that [vault.app] in line 1 has already",
     ),
     (
         "[audit]\npath = 'a.jsonl'\nkey = { file = 'k' }\ndurability = 'dsk'",
@@ -250,7 +258,8 @@ fn a_shared_audit_key_is_refused() {
                 [vault.b]\nbackend = 'local'\npath = 'b'\nkey = { file = 'k' }\n";
     assert!(parse(text.as_bytes()).is_ok(), "vaults may share one");
     let error = parse(format!("{text}[audit]\npath = 'l'\nkey = {{ file = 'k' }}\n").as_bytes());
-    let expected = "/etc/s.toml:9:1: [audit] needs a key of its own: this is the key of [vault.b]";
+    let expected =
+        "/etc/s.toml:9:1: [audit] needs a key of its own: this is the key of [vault.b] in line 5";
     assert_eq!(error.unwrap_err(), expected);
 }
 

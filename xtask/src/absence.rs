@@ -6,7 +6,7 @@ use crate::process::{self, Result};
 use crate::workspace;
 
 /// Dependencies by the beginning of their name: clients of a platform, and stores.
-const PLATFORMS: [&str; 14] = [
+const PLATFORMS: [&str; 15] = [
     "aws-",
     "azure_",
     "azure-",
@@ -19,9 +19,13 @@ const PLATFORMS: [&str; 14] = [
     "rusoto_",
     "rusqlite",
     "strongroom-backend-",
+    "strongroom-backends",
     "strongroom-cli",
     "vaultrs",
 ];
+
+/// What the host has around any store, and is none.
+const NO_STORE: &str = "strongroom-backend-layers";
 
 /// The host knows no backend, and a guest knows no host.
 const ABSENT: [(&str, &[&str]); 2] = [
@@ -48,7 +52,7 @@ pub(crate) fn dependencies() -> Result<()> {
             .lines()
             .filter_map(|line| line.split_whitespace().next());
         let found: Vec<&str> = names
-            .filter(|name| *name != package)
+            .filter(|name| *name != package && *name != NO_STORE)
             .filter(|name| {
                 PLATFORMS
                     .iter()

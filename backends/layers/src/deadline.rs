@@ -1,5 +1,7 @@
 //! A limit on each call.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,31 @@ fn late() -> Error {
         ErrorKind::Unavailable,
         "the store did not answer before the deadline; a change may have taken place",
     )
+    .with_source(Late)
+}
+
+/// Marks what a [`Deadline`] gave up.
+#[derive(Clone, Copy, Debug)]
+struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no answer within the deadline of a call")
+    }
+}
+
+impl StdError for Late {}
+
+/// Whether a [`Deadline`] gave the call up, so that nobody knows what the store will still do.
+pub fn is_late(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Late>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[deny(clippy::missing_trait_methods)]

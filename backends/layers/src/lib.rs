@@ -30,7 +30,7 @@ mod store;
 pub use breaker::{Breaker, BreakerSettings};
 pub use cache::{CacheSettings, Cached};
 pub use chain::{Chain, Member, OnError};
-pub use deadline::Deadline;
+pub use deadline::{Deadline, is_late};
 pub use direct::Direct;
 pub use jitter::Jitter;
 pub use retry::{Retry, RetrySettings};

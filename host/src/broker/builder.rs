@@ -19,6 +19,8 @@ use crate::config::{AuditConfig, Config, ConfigError, Durability};
 pub struct BrokerBuilder {
     registry: Registry,
     source: Option<Source>,
+    workspace: Option<String>,
+    state_dir: Option<PathBuf>,
     reload: bool,
 }
 
@@ -32,6 +34,8 @@ impl BrokerBuilder {
         Self {
             registry: Registry::new(),
             source: None,
+            workspace: None,
+            state_dir: None,
             reload: true,
         }
     }
@@ -47,6 +51,22 @@ impl BrokerBuilder {
     #[must_use]
     pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.source = Some(Source::File(file.into()));
+        self
+    }
+
+    /// Lays this workspace of the configuration file over the rest of it. For a configuration that
+    /// was loaded already it was chosen then: [`Config::load_in`].
+    #[must_use]
+    pub fn workspace(mut self, name: impl Into<String>) -> Self {
+        self.workspace = Some(name.into());
+        self
+    }
+
+    /// The folder in which the processes of this user tell each other what they wrote to vaults across
+    /// a network; by default `~/.local/state/strongroom`.
+    #[must_use]
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(dir.into());
         self
     }
 
@@ -73,7 +93,7 @@ impl BrokerBuilder {
     pub async fn build(self) -> Result<Broker, BuildError> {
         let backends = self.registry.names();
         let config = match self.source.ok_or(BuildError::NoConfig)? {
-            Source::File(file) => Config::load(&file, &backends)?,
+            Source::File(file) => Config::load_in(&file, &backends, self.workspace.as_deref())?,
             Source::Config(config) => *config,
         };
         let options = config
@@ -84,7 +104,7 @@ impl BrokerBuilder {
         let opening = tokio::task::spawn_blocking(move || Log::open(options)).await;
         let log = opening.map_err(|_| BuildError::Broken)??;
         let generation = 1;
-        log.policy(InForce::number_of(generation), &config.digest().to_string())
+        log.policy(InForce::number_of(generation), &reload::on_record(&config))
             .map_err(BuildError::Unrecorded)?;
         let force = InForce {
             policy: config.policy(generation),
@@ -97,6 +117,7 @@ impl BrokerBuilder {
             force: ArcSwap::from_pointee(force),
             generation: AtomicU64::new(generation),
             registry: self.registry,
+            state_dir: self.state_dir.or_else(crate::config::state_dir),
             scopes: Mutex::default(),
             cursors: cursor::Cursors::new().map_err(|_| BuildError::Broken)?,
             housekeeping: Mutex::default(),

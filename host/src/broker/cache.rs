@@ -1,7 +1,7 @@
 //! What a component asked before: decision, version and value under the text it gave.
 //!
-//! A hit costs one look-up and three comparisons: the policy generation, the time of the first
-//! expiry, and the change counter of the secret. The lock is held from the comparison to the end of
+//! A hit costs one look-up and a few comparisons: the policy generation, the time at which the first
+//! thing expires, and the change counters that the answer hangs on. The lock is held from the comparison to the end of
 //! the release, so that a reload, which takes the lock after it has moved the generation, returns
 //! only when no value is on its way out under the old policy.
 
@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use strongroom_audit::{Target, Text};
-use strongroom_backend::{ChangeCell, SecretValue};
+use strongroom_backend::SecretValue;
+use strongroom_backend_layers::Standing;
 
 /// Answers held for one component. A normal program names a few dozen secrets.
 const MAX_ENTRIES: usize = 4096;
@@ -37,10 +38,13 @@ pub(crate) struct Entry {
     pub(crate) target: Target,
     pub(crate) grant: Option<Text>,
     pub(crate) generation: u64,
-    /// Milliseconds since the epoch at which grant or version expires.
+    /// What the record says beside the rest, such as which vault of a chain answered.
+    pub(crate) detail: Option<Text>,
+    /// Milliseconds since the epoch at which grant or version expires, or the vault's own cache would
+    /// ask anew.
     pub(crate) until: u64,
-    /// The counter and its number when the answer was read; none for what no write changes.
-    pub(crate) change: Option<(ChangeCell, u64)>,
+    /// The change counters that it hangs on, with their numbers when the answer was read.
+    pub(crate) standing: Standing,
     /// Used since the last sweep.
     pub(crate) used: bool,
 }
@@ -57,12 +61,7 @@ pub(crate) enum Answer {
 impl Entry {
     #[inline]
     pub(crate) fn stands(&self, generation: u64, now_ms: u64) -> bool {
-        self.generation == generation
-            && now_ms < self.until
-            && self
-                .change
-                .as_ref()
-                .is_none_or(|(cell, number)| cell.load() == *number)
+        self.generation == generation && now_ms < self.until && self.standing.holds()
     }
 
     fn bytes(&self) -> usize {

@@ -12,7 +12,7 @@ use super::error::{CallError, ErrorCode};
 use super::scope::Pending;
 use super::session::{Session, audit_action, now_us};
 use super::vaults::Opened;
-use super::{InForce, deadline, within};
+use super::{InForce, within};
 use crate::grants::{Action, Granted};
 
 /// Limits of metadata, as HashiCorp Vault's KV v2 has them for its custom metadata; a description
@@ -186,11 +186,14 @@ impl Session {
         let Some(pending) = self.scope.pending() else {
             return Err(self.over_quota(1));
         };
-        let opened = match self.open(&force, reference.vault(), deadline()).await {
+        let opened = match self
+            .open(&force, reference.vault(), force.deadline(reference.vault()))
+            .await
+        {
             Ok(opened) => opened,
             Err(error) => return Err(self.refuse(&force, action, on, error).await),
         };
-        if let Err(error) = operation.check(opened.backend.capabilities()) {
+        if let Err(error) = operation.check(opened.backend().capabilities()) {
             return Err(self.refuse(&force, action, on, error).await);
         }
         let intent = Entry {
@@ -254,8 +257,8 @@ impl Started {
         self.session.shared.log.wait_durable(self.intent).await?;
         let (_, again) = self.session.decide_again(granted, reference);
         let granted = again?;
-        let change = operation.run(&granted, reference, opened.backend.as_ref());
-        within(deadline(), change).await
+        let change = operation.run(&granted, reference, opened.backend());
+        within(self.force.deadline(reference.vault()), change).await
     }
 
     async fn end(
@@ -269,7 +272,7 @@ impl Started {
             Err(error) if error.is_deadline() => (Outcome::Unknown, None, None),
             Err(error) => (error.outcome(), None, None),
         };
-        let counter = opened.store.as_deref().zip(counter);
+        let counter = opened.mark.as_deref().zip(counter);
         let counter = counter.map(|(store, value)| Counter {
             store,
             value,
@@ -326,8 +329,14 @@ impl Operation {
                 check_metadata(metadata)
             }
             Self::Delete(None) => Ok(()),
-            Self::Delete(Some(_)) => has(versions, NO_VERSIONS),
-            Self::Undelete(_) => has(can.undelete, "this vault cannot take a delete back"),
+            Self::Delete(Some(_)) => {
+                has(versions, NO_VERSIONS)?;
+                has(can.delete_version, WHOLE_DELETES)
+            }
+            Self::Undelete(version) => {
+                has(can.undelete, "this vault cannot take a delete back")?;
+                has(version.is_none() || can.delete_version, WHOLE_DELETES)
+            }
             Self::Destroy(_) => has(can.destroy, "this vault cannot destroy a version"),
             Self::Rollback { .. } => has(versions, NO_VERSIONS),
         }
@@ -370,6 +379,7 @@ impl Operation {
 }
 
 const NO_METADATA: &str = "this vault keeps no metadata";
+const WHOLE_DELETES: &str = "this vault deletes whole secrets, not one version";
 const NO_VERSIONS: &str = "this vault keeps no versions";
 
 fn check_metadata(metadata: &Metadata) -> Result<(), CallError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use strongroom_audit::{AppendError, Outcome};
 use strongroom_backend::{Error as BackendError, ErrorKind, ReferenceError};
+use strongroom_backend_layers::is_late;
 
 /// The guest-visible reason of a failure: the variants of `strongroom:vault/types.error`.
 ///
@@ -86,7 +87,7 @@ impl CallError {
     pub(crate) fn is_deadline(&self) -> bool {
         self.cause
             .as_deref()
-            .is_some_and(|cause| cause.is::<Late>())
+            .is_some_and(|cause| cause.is::<Late>() || is_late(cause))
     }
 
     /// The outcome under which the audit log has it.

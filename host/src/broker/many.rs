@@ -1,13 +1,16 @@
 //! Several current values in one call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_backend::{Reference, Which};
+use strongroom_backend::{Reference, SecretPath, VaultId, Which};
+use tokio::time::Instant;
 
-use super::error::CallError;
-use super::read::Hit;
+use super::InForce;
+use super::error::{CallError, ErrorCode};
+use super::heard::Heard;
+use super::read::{Hit, Wanted};
 use super::session::{Secret, Session, now_us};
-use super::{InForce, deadline};
 use crate::grants::Action;
 
 /// References in one call: each is decided and recorded on its own, so this bounds the work of
@@ -50,14 +53,113 @@ impl Session {
             let force = self.shared.force.load_full();
             return Err(self.refuse(&force, Action::Read, (None, None), error).await);
         }
-        let (force, now, until) = (self.shared.force.load_full(), now_us() / 1000, deadline());
-        let mut results = Vec::with_capacity(references.len());
-        for reference in references {
-            let read = self.read_until(reference, Which::Current, Some(until), &release);
-            results.push(read.await);
+        let (force, now, began) = (
+            self.shared.force.load_full(),
+            now_us() / 1000,
+            Instant::now(),
+        );
+        let mut results: Vec<Option<Result<R, CallError>>> = Vec::with_capacity(references.len());
+        for text in references {
+            results.push(self.warm_read(text, Which::Current, &release).await);
         }
+        let cold = results.iter().any(Option::is_none);
+        if cold {
+            Box::pin(self.cold_many(references, &mut results, began, &release)).await;
+        }
+        let lost = || Err(CallError::new(ErrorCode::Failed("no answer".to_owned())));
+        let mut results: Vec<_> = results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(lost))
+            .collect();
         self.withhold(&force, now, references, &mut results).await;
         Ok(results)
+    }
+
+    /// Fills in the results that are none yet: each vault is asked once for all that it has of them.
+    async fn cold_many<R>(
+        &self,
+        texts: &[String],
+        results: &mut [Option<Result<R, CallError>>],
+        began: Instant,
+        release: &impl Fn(Hit<'_>) -> R,
+    ) {
+        let force = self.shared.force.load_full();
+        let mut vaults: BTreeMap<VaultId, Vec<(usize, Wanted<'_>)>> = BTreeMap::new();
+        for (at, (text, result)) in texts.iter().zip(&mut *results).enumerate() {
+            if result.is_some() {
+                continue;
+            }
+            match self.want(&force, text, Which::Current).await {
+                Ok(wanted) => {
+                    let vault = wanted.reference.vault().clone();
+                    vaults.entry(vault).or_default().push((at, wanted));
+                }
+                Err(error) => *result = Some(Err(error)),
+            }
+        }
+        let pending = self.scope.pending();
+        for (vault, wanted) in vaults {
+            let until = began + force.patience(&vault);
+            let heard = match pending {
+                Some(_) => self.fetch_many(&force, &vault, &wanted, until).await,
+                None => {
+                    let over = wanted.iter().map(|(at, _)| (*at, Err(self.over_quota(1))));
+                    set(results, over);
+                    continue;
+                }
+            };
+            for ((at, wanted), heard) in wanted.into_iter().zip(heard) {
+                let result = self.finish(wanted, heard, release).await;
+                set(results, [(at, result)]);
+            }
+        }
+    }
+
+    /// Asks one vault, once for each name.
+    async fn fetch_many(
+        &self,
+        force: &InForce,
+        vault: &VaultId,
+        wanted: &[(usize, Wanted<'_>)],
+        until: Instant,
+    ) -> Vec<Heard> {
+        let all = |error: &CallError| {
+            let heard = wanted.iter().map(|_| Heard::failed(error.clone()));
+            heard.collect()
+        };
+        let opened = match self.open(force, vault, until).await {
+            Ok(opened) => opened,
+            Err(error) => return all(&error),
+        };
+        let mut paths = Vec::with_capacity(wanted.len());
+        let mut places: BTreeMap<&SecretPath, usize> = BTreeMap::new();
+        for (
+            _,
+            Wanted {
+                reference, granted, ..
+            },
+        ) in wanted
+        {
+            debug_assert!(granted.covers(Action::Read, reference));
+            places.entry(reference.path()).or_insert_with(|| {
+                paths.push(reference.path().clone());
+                paths.len() - 1
+            });
+        }
+        let answers = opened.store.answer_many(&paths, self.look());
+        let Ok(answers) = tokio::time::timeout_at(until, answers).await else {
+            return all(&CallError::late());
+        };
+        let heard = wanted.iter().map(|(_, wanted)| {
+            let at = places.get(wanted.reference.path());
+            let answer = at.and_then(|at| answers.get(*at));
+            // The vault answered one for each path, in the order asked.
+            answer.map_or_else(
+                || Heard::failed(CallError::late()),
+                |answer| answer.again().into(),
+            )
+        });
+        heard.collect()
     }
 
     /// Takes back what was read first if its grant went while the rest was read: nothing of it
@@ -96,6 +198,17 @@ impl Session {
                 let denied = CallError::denied();
                 *result = Err(self.refuse(&force, Action::Read, on, denied).await);
             }
+        }
+    }
+}
+
+fn set<R>(
+    results: &mut [Option<Result<R, CallError>>],
+    known: impl IntoIterator<Item = (usize, Result<R, CallError>)>,
+) {
+    for (at, result) in known {
+        if let Some(slot) = results.get_mut(at) {
+            *slot = Some(result);
         }
     }
 }

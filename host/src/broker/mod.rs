@@ -6,6 +6,7 @@ mod change;
 mod component;
 mod cursor;
 mod error;
+mod heard;
 mod many;
 mod query;
 mod quota;
@@ -18,8 +19,10 @@ mod vaults;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use strongroom_audit::{Counter, Entry, Log, Outcome};
@@ -42,7 +45,7 @@ pub(crate) use read::Hit;
 use scope::Scope;
 #[cfg(feature = "wasmtime")]
 pub(crate) use vaults::Chain;
-use vaults::{Opened, Vaults};
+use vaults::{Marks, Opened, Vaults};
 
 use crate::config::{Config, watch::Watch};
 use crate::grants::{Action, Job, Name, Policy, Principal};
@@ -63,6 +66,8 @@ pub(crate) struct Shared {
     /// The generation of `force`, moved after it: a warm call compares this and loads nothing else.
     generation: AtomicU64,
     registry: Registry,
+    /// Where change counters of vaults across a network are; none: in this process alone.
+    state_dir: Option<PathBuf>,
     scopes: Mutex<HashMap<Name, Arc<Scope>>>,
     pub(crate) cursors: cursor::Cursors,
     /// Ends the housekeeping task when the broker goes.
@@ -82,6 +87,17 @@ impl InForce {
     /// The number of the policy as records have it.
     pub(crate) fn number(&self) -> u32 {
         Self::number_of(self.generation)
+    }
+
+    /// Until when a call to this vault that begins now may wait for it, all its parts together.
+    pub(crate) fn deadline(&self, vault: &VaultId) -> Instant {
+        Instant::now() + self.patience(vault)
+    }
+
+    /// How long a call to this vault may wait for it.
+    pub(crate) fn patience(&self, vault: &VaultId) -> Duration {
+        let vault = self.config.vaults.get(vault);
+        vault.map_or(vaults::DEADLINE, |vault| vault.deadline)
     }
 
     pub(crate) fn number_of(generation: u64) -> u32 {
@@ -161,8 +177,8 @@ impl Broker {
     pub async fn check_vault(&self, vault: &VaultId) -> Result<Vec<String>, CallError> {
         let force = self.shared.force.load_full();
         let vault = force.vaults.vault(vault)?;
-        let opened = vault.open(&self.shared.registry, &self.shared.log).await?;
-        Ok(opened.backend.check().await?)
+        let opened = vault.open(&self.shared).await?;
+        Ok(opened.backend().check().await?)
     }
 
     /// Accepts, on record, a store that is older than the audit log knows, or another store in
@@ -176,9 +192,9 @@ impl Broker {
         let opened = force
             .vaults
             .vault(id)?
-            .open_now(&self.shared.registry, None)
+            .open_now(&self.shared, Marks::Accepted)
             .await?;
-        let Some(mark) = opened.backend.mark()? else {
+        let Some(mark) = opened.backend().mark()? else {
             return Err(CallError::unsupported("this vault has no change counter"));
         };
         let session = self.operator()?.via("strongroom doctor --accept-rollback");
@@ -228,17 +244,12 @@ impl Session {
         until: Instant,
     ) -> Result<Arc<Opened>, CallError> {
         let vault = force.vaults.vault(vault)?;
-        let opening = vault.open(&self.shared.registry, &self.shared.log);
+        let opening = vault.open(&self.shared);
         match tokio::time::timeout_at(until, opening).await {
             Ok(opened) => opened,
             Err(_) => Err(CallError::late()),
         }
     }
-}
-
-/// Until when a call that begins now may wait for backends, all its parts together.
-fn deadline() -> Instant {
-    Instant::now() + vaults::DEADLINE
 }
 
 /// Runs a backend call until `until`.

@@ -10,7 +10,7 @@ use super::error::{CallError, ErrorCode};
 use super::scope::Pending;
 use super::session::{Session, now_us};
 use super::vaults::Opened;
-use super::{deadline, within};
+use super::within;
 use crate::grants::{Action, Granted};
 
 /// References on a page. A page is one message to the guest: 100 of at most 320 bytes.
@@ -25,6 +25,9 @@ const WATCH_TICK: Duration = Duration::from_millis(20);
 
 /// How often a waiter asks a backend that has no change counter.
 const WATCH_POLL: Duration = Duration::from_secs(1);
+
+/// How often a waiter asks a store across a network, where each question may cost money.
+const FAR_POLL: Duration = Duration::from_secs(5);
 
 /// The longest wait of one call.
 const WATCH_LIMIT: Duration = Duration::from_secs(60);
@@ -46,7 +49,7 @@ impl Session {
     /// [`ErrorCode::NotFound`] where the name was never written.
     pub async fn describe(&self, reference: &str) -> Result<(Reference, Description), CallError> {
         let asked = self.ask(reference).await?;
-        let describe = asked.opened.backend.describe(asked.reference.path());
+        let describe = asked.opened.backend().describe(asked.reference.path());
         let described = within(asked.until, describe).await;
         let version = described.as_ref().ok().and_then(|d| d.version);
         let described = self.told(&asked, version, described).await?;
@@ -63,10 +66,10 @@ impl Session {
         reference: &str,
     ) -> Result<(Reference, Vec<VersionInfo>), CallError> {
         let asked = self.ask(reference).await?;
-        let versions = if asked.opened.backend.capabilities().versions == VersionNumbers::None {
+        let versions = if asked.opened.backend().capabilities().versions == VersionNumbers::None {
             Err(CallError::unsupported("this vault keeps no versions"))
         } else {
-            let versions = asked.opened.backend.versions(asked.reference.path());
+            let versions = asked.opened.backend().versions(asked.reference.path());
             within(asked.until, versions).await
         };
         let versions = self.told(&asked, None, versions).await?;
@@ -153,14 +156,14 @@ impl Session {
             None => None,
         };
         let force = self.shared.force.load_full();
-        let until = deadline();
+        let until = force.deadline(prefix.vault());
         let opened = self.open(&force, prefix.vault(), until).await?;
-        if !opened.backend.capabilities().list {
+        if !opened.backend().capabilities().list {
             return Err(CallError::unsupported("this vault cannot list"));
         }
         let mut references = Vec::new();
         loop {
-            let list = opened.backend.list(prefix.path(), after.as_deref(), SCAN);
+            let list = opened.backend().list(prefix.path(), after.as_deref(), SCAN);
             let found = within(until, list).await?;
             // A store that answers at once must not keep the thread while nothing is shown.
             tokio::task::yield_now().await;
@@ -215,8 +218,9 @@ impl Session {
             let error = CallError::argument("timeout-ms is more than 60000");
             return self.told(&asked, None, Err(error)).await;
         }
-        let cell = asked.opened.backend.change_cell(asked.reference.path());
-        let mut looked: Option<(Instant, Option<u64>)> = None;
+        let counters = asked.opened.store.counters(asked.reference.path());
+        let poll = if counters.far { FAR_POLL } else { WATCH_POLL };
+        let mut looked: Option<(Instant, Vec<u64>)> = None;
         loop {
             if !asked
                 .granted
@@ -231,14 +235,17 @@ impl Session {
                     }
                 }
             }
-            let number = cell.as_ref().map(strongroom_backend::ChangeCell::load);
-            // Without a counter the store is asked once a second, the policy at each tick.
-            let look = looked.is_none_or(|(at, seen)| {
-                number != seen || (number.is_none() && at.elapsed() >= WATCH_POLL)
+            let numbers = counters.load();
+            // Where counters do not show it all the store is asked now and then, the policy at
+            // each tick.
+            let look = looked.as_ref().is_none_or(|(at, seen)| {
+                numbers != *seen || (!counters.complete && at.elapsed() >= poll)
             });
             if look {
-                looked = Some((Instant::now(), number));
-                let current = current_version(&asked.opened, asked.reference.path()).await;
+                looked = Some((Instant::now(), numbers));
+                let within = self.shared.force.load().deadline(asked.reference.vault());
+                let path = asked.reference.path();
+                let current = current_version(&asked.opened, path, within).await;
                 match current {
                     Ok(current) if current == known => {}
                     current => {
@@ -266,7 +273,7 @@ impl Session {
         let asked = self.ask_for(reference, actions).await?;
         let read = asked
             .opened
-            .backend
+            .backend()
             .get(asked.reference.path(), strongroom_backend::Which::Current);
         let version = within(asked.until, read).await.map(|secret| secret.version);
         let version = self
@@ -296,7 +303,7 @@ impl Session {
         let Some(pending) = self.scope.pending() else {
             return Err(self.over_quota(1));
         };
-        let until = deadline();
+        let until = force.deadline(reference.vault());
         match self.open(&force, reference.vault(), until).await {
             Ok(opened) => Ok(Asked {
                 _pending: pending,
@@ -358,8 +365,12 @@ pub(crate) struct Asked {
     _pending: Pending,
 }
 
-async fn current_version(opened: &Opened, path: &SecretPath) -> Result<u64, CallError> {
-    match within(deadline(), opened.backend.describe(path)).await {
+async fn current_version(
+    opened: &Opened,
+    path: &SecretPath,
+    until: Instant,
+) -> Result<u64, CallError> {
+    match within(until, opened.backend().describe(path)).await {
         Ok(described) => Ok(described.version.unwrap_or(0)),
         Err(error) if error.code == ErrorCode::NotFound => Ok(0),
         Err(error) => Err(error),

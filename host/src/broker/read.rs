@@ -1,26 +1,20 @@
 //! Reading a value: the warm path, which never waits, and the cold one behind it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use strongroom_audit::{
     AppendError, Cache as CacheState, Call, Durability, Entry, Outcome, Target, Text,
 };
-use strongroom_backend::{ChangeCell, Reference, SecretValue, VersionNumbers, Which};
+use strongroom_backend::{Reference, SecretValue, VersionNumbers, Which};
+use strongroom_backend_layers::{Look, Standing};
 use tokio::time::Instant;
 
+use super::InForce;
 use super::cache::{self, Answer};
 use super::error::{CallError, ErrorCode};
+use super::heard::Heard;
 use super::session::{Secret, Session, now_us};
-use super::{InForce, deadline, within};
 use crate::grants::{Action, Granted};
-
-/// How often a read that met a writer is repeated before its value is used without being
-/// remembered: a writer that died leaves its counter odd until the next one mends it.
-const READS_UNDER_WRITES: u32 = 50;
-
-/// How long such a reader waits for the writer: a durable commit takes about this long.
-const WRITER_PAUSE: Duration = Duration::from_millis(1);
 
 const ACTION: Action = Action::Read;
 
@@ -66,46 +60,48 @@ impl Session {
         which: Which,
         release: impl Fn(Hit<'_>) -> R,
     ) -> Result<R, CallError> {
-        self.read_until(text, which, None, release).await
+        if let Some(result) = self.warm_read(text, which, &release).await {
+            return result;
+        }
+        // Boxed, so that the future of a warm call is small.
+        Box::pin(self.cold(text, which, release)).await
     }
 
-    /// The same, as part of a call that has a deadline already.
-    pub(crate) async fn read_until<R>(
+    /// Charges the call and answers it from what is remembered; none where nothing that is stands.
+    #[inline]
+    pub(crate) async fn warm_read<R>(
         &self,
         text: &str,
         which: Which,
-        until: Option<Instant>,
-        release: impl Fn(Hit<'_>) -> R,
-    ) -> Result<R, CallError> {
+        release: &impl Fn(Hit<'_>) -> R,
+    ) -> Option<Result<R, CallError>> {
         // One look at the clock serves the quota, the expiry and the record.
         let mut now = now_us();
-        self.scope
-            .calls
-            .take(1, now)
-            .map_err(|wait| self.over_quota(wait))?;
-        if which == Which::Current {
-            let mut paid = false;
-            loop {
-                match self.warm(text, now, &mut paid, &release) {
-                    Warm::Done(result) => return result,
-                    Warm::Full => {
-                        self.shared.log.ready(&self.subject).await?;
-                        now = now_us();
+        if let Err(wait) = self.scope.calls.take(1, now) {
+            return Some(Err(self.over_quota(wait)));
+        }
+        if which != Which::Current {
+            return None;
+        }
+        let mut paid = false;
+        loop {
+            match self.warm(text, now, &mut paid, release) {
+                Warm::Done(result) => return Some(result),
+                Warm::Full => {
+                    if let Err(error) = self.shared.log.ready(&self.subject).await {
+                        return Some(Err(error.into()));
                     }
-                    Warm::Recorded(call, version) => {
-                        self.shared.log.wait_durable(call).await?;
-                        if let Some(result) = self.release_recorded(text, version, &release) {
-                            return result;
-                        }
-                        break;
-                    }
-                    Warm::Miss => break,
+                    now = now_us();
                 }
+                Warm::Recorded(call, version) => {
+                    if let Err(error) = self.shared.log.wait_durable(call).await {
+                        return Some(Err(error.into()));
+                    }
+                    return self.release_recorded(text, version, release);
+                }
+                Warm::Miss => return None,
             }
         }
-        // Boxed, so that the future of a warm call is small.
-        let until = until.unwrap_or_else(deadline);
-        Box::pin(self.cold(text, which, until, release)).await
     }
 
     #[inline]
@@ -144,6 +140,7 @@ impl Session {
             via: self.via,
             target: Some(&entry.target),
             grant: entry.grant.as_ref(),
+            detail: entry.detail.as_ref(),
             version,
             cache: Some(CacheState::Hit),
             policy: InForce::number_of(generation),
@@ -196,65 +193,120 @@ impl Session {
         &self,
         text: &str,
         which: Which,
-        until: Instant,
         release: impl Fn(Hit<'_>) -> R,
     ) -> Result<R, CallError> {
         let force = self.shared.force.load_full();
-        let reference = match self.parse_in(&force, text) {
-            Ok(reference) => reference,
-            Err(why) => return Err(self.refuse_reference(&force, ACTION, text.len(), why).await),
-        };
-        let target = self.target(&reference);
-        let Ok(granted) = self.decide(&force, &[ACTION], &reference) else {
-            let error = self
-                .refuse(&force, ACTION, (Some(&target), None), CallError::denied())
-                .await;
-            if error.code == ErrorCode::Denied {
-                self.remember(text, which, &force, target, None, Answer::Denied, None);
-            }
-            return Err(error);
-        };
+        let wanted = self.want(&force, text, which).await?;
         let Some(_pending) = self.scope.pending() else {
             return Err(self.over_quota(1));
         };
-        let (read, change) = self
-            .fetch(&force, &granted, &reference, which, until)
+        let until = force.deadline(wanted.reference.vault());
+        let heard = self
+            .fetch(&force, &wanted, until)
             .await
-            .unwrap_or_else(|error| (Err(error), None));
-        let secret = match read {
-            Ok(secret) => secret,
-            Err(error) => {
-                let (now, again) = self.decide_again(&granted, &reference);
-                let granted = match again {
-                    Ok(granted) => granted,
-                    Err(denied) => {
-                        let on = (Some(&target), None);
-                        return Err(self.refuse(&now, ACTION, on, denied).await);
-                    }
-                };
-                let grant = self.shared.log.grant(granted.label());
-                let on = (Some(&target), Some(&grant));
-                let error = self.refuse(&now, ACTION, on, error).await;
-                if error.code == ErrorCode::NotFound && change.is_some() {
-                    let answer = Answer::NotFound;
-                    self.remember(text, which, &now, target, Some(&granted), answer, change);
-                }
-                return Err(error);
-            }
+            .unwrap_or_else(Heard::failed);
+        self.finish(wanted, heard, release).await
+    }
+
+    /// Parses and decides; a refusal is on record.
+    pub(crate) async fn want<'t>(
+        &self,
+        force: &InForce,
+        text: &'t str,
+        which: Which,
+    ) -> Result<Wanted<'t>, CallError> {
+        let reference = match self.parse_in(force, text) {
+            Ok(reference) => reference,
+            Err(why) => return Err(self.refuse_reference(force, ACTION, text.len(), why).await),
         };
-        if let Err(wait) = self.scope.bytes.take(secret.value.len() as u64, now_us()) {
-            return Err(self.over_quota(wait));
-        }
-        let fetched = Fetched {
+        let target = self.target(&reference);
+        let Ok(granted) = self.decide(force, &[ACTION], &reference) else {
+            let error = self
+                .refuse(force, ACTION, (Some(&target), None), CallError::denied())
+                .await;
+            if error.code == ErrorCode::Denied {
+                let entry = cache::Entry {
+                    answer: Answer::Denied,
+                    target,
+                    grant: None,
+                    detail: None,
+                    generation: force.generation,
+                    until: u64::MAX,
+                    standing: Standing::always(),
+                    used: true,
+                };
+                self.remember(text, which, entry);
+            }
+            return Err(error);
+        };
+        Ok(Wanted {
             text,
             which,
             reference,
             target,
             granted,
-            secret,
-            change,
+        })
+    }
+
+    /// Records what a vault answered and releases it.
+    pub(crate) async fn finish<R>(
+        &self,
+        wanted: Wanted<'_>,
+        mut heard: Heard,
+        release: impl Fn(Hit<'_>) -> R,
+    ) -> Result<R, CallError> {
+        let standing = heard.remembered(now_us() / 1000);
+        let error = match heard.secret {
+            Ok(secret) => {
+                let size = secret.value.len() as u64;
+                if let Err(wait) = self.scope.bytes.take(size, now_us()) {
+                    return Err(self.over_quota(wait));
+                }
+                let detail = heard.detail.as_deref();
+                let fetched = Fetched {
+                    wanted,
+                    secret,
+                    cache: heard.cache,
+                    detail: detail.map(|text| self.shared.log.detail(&self.subject, text)),
+                    until: heard.until,
+                    standing,
+                };
+                return self.release(fetched, release).await;
+            }
+            Err(error) => error,
         };
-        self.release(fetched, release).await
+        let Wanted {
+            text,
+            which,
+            reference,
+            target,
+            granted,
+        } = wanted;
+        let (now, again) = self.decide_again(&granted, &reference);
+        let granted = match again {
+            Ok(granted) => granted,
+            Err(denied) => {
+                let on = (Some(&target), None);
+                return Err(self.refuse(&now, ACTION, on, denied).await);
+            }
+        };
+        let grant = self.shared.log.grant(granted.label());
+        let on = (Some(&target), Some(&grant));
+        let error = self.refuse(&now, ACTION, on, error).await;
+        if let (ErrorCode::NotFound, Some(standing)) = (&error.code, standing) {
+            let entry = cache::Entry {
+                answer: Answer::NotFound,
+                target,
+                grant: Some(grant),
+                detail: None,
+                generation: now.generation,
+                until: heard.until.min(granted.valid_until().unwrap_or(u64::MAX)),
+                standing,
+                used: true,
+            };
+            self.remember(text, which, entry);
+        }
+        Err(error)
     }
 
     /// Decides again, as awaits lay before this, then records and releases, all under the lock
@@ -269,18 +321,19 @@ impl Session {
             Room,
             Disk(Call),
         }
-        let Fetched {
+        let Fetched { wanted, secret, .. } = &fetched;
+        let Wanted {
             reference,
             target,
-            secret,
+            granted,
             ..
-        } = &fetched;
+        } = wanted;
         let until = secret.expires.unwrap_or(u64::MAX);
         let mut recorded = false;
         loop {
             let wait = {
                 let locked = self.cache.as_ref().map(|cache| cache.lock());
-                let (now, again) = self.decide_again(&fetched.granted, reference);
+                let (now, again) = self.decide_again(granted, reference);
                 let (granted, refusal) = match again {
                     Ok(_) if until <= now_us() / 1000 => (None, Some(CallError::not_found())),
                     Ok(granted) => (Some(granted), None),
@@ -296,8 +349,9 @@ impl Session {
                 let entry = Entry {
                     target: Some(target),
                     grant: Some(&grant),
+                    detail: fetched.detail.as_ref(),
                     version: Some(secret.version),
-                    cache: Some(CacheState::Miss),
+                    cache: Some(fetched.cache),
                     ..self.entry(&now, ACTION, Outcome::Allowed)
                 };
                 let written = if recorded {
@@ -333,107 +387,81 @@ impl Session {
         }
     }
 
-    /// Asks the backend, and says under which number of the change counter the answer stands:
-    /// none where a writer was in the way throughout, or where the backend has no counters.
+    /// Asks the vault.
     async fn fetch(
         &self,
         force: &InForce,
-        granted: &Granted,
-        reference: &Reference,
-        which: Which,
+        wanted: &Wanted<'_>,
         until: Instant,
-    ) -> Result<Answered, CallError> {
-        debug_assert!(granted.covers(Action::Read, reference));
+    ) -> Result<Heard, CallError> {
+        let (reference, which) = (&wanted.reference, wanted.which);
+        debug_assert!(wanted.granted.covers(Action::Read, reference));
         let opened = self.open(force, reference.vault(), until).await?;
-        let unversioned = opened.backend.capabilities().versions == VersionNumbers::None;
+        let unversioned = opened.backend().capabilities().versions == VersionNumbers::None;
         if which != Which::Current && unversioned {
             return Err(CallError::unsupported("this vault keeps no versions"));
         }
-        let path = reference.path();
-        let cell = opened.backend.change_cell(path);
-        for _ in 0..READS_UNDER_WRITES {
-            let Some(cell) = &cell else { break };
-            let before = cell.load();
-            if before % 2 == 0 {
-                let read = within(until, opened.backend.get(path, which)).await;
-                if cell.load() == before {
-                    return Ok((read, Some((cell.clone(), before))));
-                }
-            }
-            if Instant::now() >= until {
-                break;
-            }
-            tokio::time::sleep(WRITER_PAUSE).await;
+        let answer = opened.store.answer(reference.path(), which, self.look());
+        match tokio::time::timeout_at(until, answer).await {
+            Ok(answer) => Ok(answer.into()),
+            Err(_) => Err(CallError::late()),
         }
-        let read = within(until, opened.backend.get(path, which)).await;
-        Ok((read, None))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of an entry, named at each call"
-    )]
-    fn remember(
-        &self,
-        text: &str,
-        which: Which,
-        force: &InForce,
-        target: Target,
-        granted: Option<&Granted>,
-        answer: Answer,
-        change: Option<(ChangeCell, u64)>,
-    ) {
-        let (Some(cache), Which::Current) = (&self.cache, which) else {
-            return;
-        };
-        let entry = cache::Entry {
-            answer,
-            target,
-            grant: granted.map(|granted| self.shared.log.grant(granted.label())),
-            generation: force.generation,
-            until: granted.and_then(Granted::valid_until).unwrap_or(u64::MAX),
-            change,
-            used: true,
-        };
-        cache.lock().insert(text, entry);
+    /// Components are served from caches; operators and background work see the store.
+    pub(crate) fn look(&self) -> Look {
+        match self.cache {
+            Some(_) => Look::Kept,
+            None => Look::Anew,
+        }
+    }
+
+    fn remember(&self, text: &str, which: Which, entry: cache::Entry) {
+        if let (Some(cache), Which::Current) = (&self.cache, which) {
+            cache.lock().insert(text, entry);
+        }
     }
 }
 
-/// What a backend answered, and the change counter under which that stands.
-type Answered = (
-    Result<strongroom_backend::Secret, CallError>,
-    Option<(ChangeCell, u64)>,
-);
+/// A reference that may be read.
+pub(crate) struct Wanted<'t> {
+    text: &'t str,
+    which: Which,
+    pub(crate) reference: Reference,
+    target: Target,
+    pub(crate) granted: Granted,
+}
 
 /// A value that was read and not released yet.
 struct Fetched<'t> {
-    text: &'t str,
-    which: Which,
-    reference: Reference,
-    target: Target,
-    granted: Granted,
+    wanted: Wanted<'t>,
     secret: strongroom_backend::Secret,
-    change: Option<(ChangeCell, u64)>,
+    cache: CacheState,
+    detail: Option<Text>,
+    until: u64,
+    standing: Option<Standing>,
 }
 
 impl Fetched<'_> {
     fn remember(self, mut cache: cache::Locked<'_>, granted: &Granted, grant: Text) {
-        let (Which::Current, Some(change)) = (self.which, self.change) else {
+        let (Which::Current, Some(standing)) = (self.wanted.which, self.standing) else {
             return;
         };
         let expires = self.secret.expires.unwrap_or(u64::MAX);
+        let granted_until = granted.valid_until().unwrap_or(u64::MAX);
         let entry = cache::Entry {
             answer: Answer::Value {
                 value: self.secret.value,
                 version: self.secret.version,
             },
-            target: self.target,
+            target: self.wanted.target,
             grant: Some(grant),
+            detail: self.detail,
             generation: granted.generation(),
-            until: expires.min(granted.valid_until().unwrap_or(u64::MAX)),
-            change: Some(change),
+            until: self.until.min(expires).min(granted_until),
+            standing,
             used: true,
         };
-        cache.insert(self.text, entry);
+        cache.insert(self.wanted.text, entry);
     }
 }

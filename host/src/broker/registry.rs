@@ -1,6 +1,6 @@
 //! Which backends this program has, and how each is opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,13 @@ type Opener = dyn Fn(&VaultTable<'_>) -> Result<Arc<dyn Backend>, OpenError> + S
 /// configured.
 #[derive(Clone)]
 pub struct Registry {
-    openers: BTreeMap<&'static str, Arc<Opener>>,
+    openers: BTreeMap<&'static str, (Kind, Arc<Opener>)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Here,
+    Remote,
 }
 
 impl Registry {
@@ -36,23 +42,44 @@ impl Registry {
         })
     }
 
-    /// Adds a backend, or replaces the one of that name. `open` may block: it is called off the
-    /// async threads, at the first call that reaches the vault.
+    /// Adds a backend whose stores are on this machine, or replaces the one of that name. `open` may
+    /// block: it is called off the async threads, at the first call that reaches the vault. What it
+    /// has to await it can give to the runtime's [`block_on`](tokio::runtime::Handle::block_on).
     #[must_use]
-    pub fn with<F>(mut self, name: &'static str, open: F) -> Self
+    pub fn with<F>(self, name: &'static str, open: F) -> Self
     where
         F: Fn(&VaultTable<'_>) -> Result<Arc<dyn Backend>, OpenError> + Send + Sync + 'static,
     {
-        self.openers.insert(name, Arc::new(open));
+        self.add(name, Kind::Here, Arc::new(open))
+    }
+
+    /// Adds a backend whose stores are across a network, as [`with`](Self::with): its vaults have a
+    /// cache, a deadline for each call, retries and a breaker, and the settings for them.
+    #[must_use]
+    pub fn with_remote<F>(self, name: &'static str, open: F) -> Self
+    where
+        F: Fn(&VaultTable<'_>) -> Result<Arc<dyn Backend>, OpenError> + Send + Sync + 'static,
+    {
+        self.add(name, Kind::Remote, Arc::new(open))
+    }
+
+    fn add(mut self, name: &'static str, kind: Kind, open: Arc<Opener>) -> Self {
+        self.openers.insert(name, (kind, open));
         self
     }
 
-    pub(crate) fn names(&self) -> Backends {
-        Backends::new(self.openers.keys().copied())
+    /// Their names, for reading a configuration without a broker.
+    pub fn names(&self) -> Backends {
+        let names = |wanted| {
+            let all = self.openers.iter();
+            all.filter(move |(_, (kind, _))| *kind == wanted)
+                .map(|(name, _)| *name)
+        };
+        Backends::new(names(Kind::Here)).with_remote(names(Kind::Remote))
     }
 
     pub(crate) fn open(&self, config: &VaultConfig) -> Result<Arc<dyn Backend>, OpenError> {
-        let opener = self
+        let (_, opener) = self
             .openers
             .get(&*config.backend)
             .ok_or("no such backend in this program")?;
@@ -84,6 +111,12 @@ impl VaultTable<'_> {
     /// Names file, line and word for an unknown or ill-typed key.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         self.config.settings()
+    }
+
+    /// The names of all environment variables that the configuration says hold a key or a
+    /// credential, of whatever vault: a store of variables must keep away from them.
+    pub fn secret_variables(&self) -> BTreeSet<String> {
+        self.config.secret_variables()
     }
 
     /// The folder that relative paths start from: that of the configuration file.

@@ -11,10 +11,22 @@ use super::session::now_us;
 use super::vaults::Vaults;
 use super::{InForce, Shared};
 use crate::config::watch::{Notice, Watch};
-use crate::config::{Backends, Config, restart_only_changes};
+use crate::config::{Backends, Config, restart_only_changes, revoked_vaults};
 
 /// How often superseded values are dropped and refusals recorded.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// After how many of these the caches of vaults are swept: they can hold thousands of values, each of
+/// which is looked at.
+const VAULT_SWEEP: u32 = 10;
+
+/// The configuration as the log has it.
+pub(super) fn on_record(config: &Config) -> String {
+    match config.workspace() {
+        Some(workspace) => format!("{} workspace={workspace}", config.digest()),
+        None => config.digest().to_string(),
+    }
+}
 
 /// Watches the configuration file; the watch does not keep the broker alive.
 pub(super) fn start_watching(shared: &Arc<Shared>, backends: Backends) {
@@ -44,16 +56,21 @@ pub(super) fn start_housekeeping(shared: &Arc<Shared>) {
         .unwrap_or_else(PoisonError::into_inner) = Some(end);
     let weak = Arc::downgrade(shared);
     tokio::spawn(async move {
+        let mut second = 0_u32;
         while tokio::time::timeout(HOUSEKEEPING, &mut ended)
             .await
             .is_err()
         {
+            second = second.wrapping_add(1);
             let Some(shared) = Weak::upgrade(&weak) else {
                 break;
             };
             shared.record_refusals();
             let (generation, now) = (shared.generation(), now_us() / 1000);
             shared.each_scope(|scope| scope.each_cache(|cache| cache.sweep(generation, now)));
+            if second.is_multiple_of(VAULT_SWEEP) {
+                shared.force.load().vaults.sweep();
+            }
         }
     });
 }
@@ -75,7 +92,7 @@ impl Shared {
         }
         let generation = old.generation + 1;
         let number = InForce::number_of(generation);
-        if let Err(error) = self.log.policy(number, &config.digest().to_string()) {
+        if let Err(error) = self.log.policy(number, &on_record(&config)) {
             // Nothing is released while the log is down, and a revocation must not wait for it.
             tracing::error!(%error, "the new configuration is not on record");
         }
@@ -96,6 +113,8 @@ impl Shared {
             // Taking the lock waits for releases that were decided before.
             scope.each_cache(|cache| cache.lock().clear());
         }
+        let revoked = revoked_vaults(&old.config, &force.config);
+        force.vaults.clear(&revoked);
         tracing::info!(policy = number, "the edited configuration is in force");
     }
 

@@ -1,21 +1,26 @@
 //! The vaults of the configuration, each opened at the first call that reaches it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest as _, Sha256};
 use strongroom_audit::Log;
-use strongroom_backend::{Backend, StoreMark, VaultId};
+use strongroom_backend::{Backend, ChangeTable, StoreMark, VaultId};
+use strongroom_backend_layers::{self as layers, Direct, Member, Store};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
+use super::Shared;
 use super::error::{CallError, ErrorCode};
 use super::registry::{OpenError, Registry};
-use crate::config::{Config, VaultConfig};
+use crate::config::{ChainConfig, Config, VaultConfig, trust};
 
-/// How long a call to a backend may take before the caller is told `unavailable`.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a call to a vault that the configuration does not have may take: none is made.
+pub(crate) const DEADLINE: Duration = layers::Layers::DEADLINE;
 
 /// How long a failed opening is remembered: opening can cost an Argon2 run of 64 MiB, and a guest
 /// must not be able to order one with every call.
@@ -27,6 +32,8 @@ pub(crate) struct Vaults {
 
 pub(crate) struct Vault {
     config: VaultConfig,
+    /// The vaults of a chain.
+    members: Vec<Arc<Self>>,
     opened: OnceCell<Arc<Opened>>,
     failed: Mutex<Option<(Instant, CallError)>>,
     /// The opening under way: it goes on when who waits for it gives up, and the next one waits
@@ -34,49 +41,111 @@ pub(crate) struct Vault {
     opening: tokio::sync::Mutex<Option<Opening>>,
 }
 
-type Opening = JoinHandle<Result<(Arc<dyn Backend>, Option<StoreMark>), OpenError>>;
+type Opening = JoinHandle<Result<Raw, OpenError>>;
+
+/// A store as its backend opened it.
+struct Raw {
+    backend: Arc<dyn Backend>,
+    mark: Option<StoreMark>,
+    changes: Option<Arc<ChangeTable>>,
+}
 
 pub(crate) struct Opened {
-    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) store: Arc<dyn Store>,
     /// The random id of the store, where it has one.
-    pub(crate) store: Option<String>,
+    pub(crate) mark: Option<String>,
+}
+
+impl Opened {
+    /// The store for every call but reading a value.
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        self.store.backend()
+    }
+}
+
+/// What a store that is older than the log knows is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marks {
+    /// Refused.
+    Compared,
+    /// About to be accepted by an operator.
+    Accepted,
 }
 
 impl Vaults {
     /// The vaults of `config`; those that `old` has open stay open.
     pub(crate) fn new(config: &Config, old: Option<&Self>) -> Self {
-        let vault = |(id, config): (&VaultId, &VaultConfig)| {
-            let kept = old.and_then(|old| old.vaults.get(id));
-            let vault = kept.map_or_else(|| Arc::new(Vault::new(config.clone())), Arc::clone);
-            (id.clone(), vault)
+        let mut all = Self {
+            vaults: BTreeMap::new(),
         };
-        Self {
-            vaults: config.vaults.iter().map(vault).collect(),
+        for id in config.vaults.keys() {
+            all.add(id, config, old);
         }
+        all
+    }
+
+    /// Adds a vault after those that it leads to: no configuration has a loop.
+    fn add(&mut self, id: &VaultId, config: &Config, old: Option<&Self>) -> Option<Arc<Vault>> {
+        if let Some(vault) = self.vaults.get(id) {
+            return Some(Arc::clone(vault));
+        }
+        let of = config.vaults.get(id)?;
+        let vault = match old.and_then(|old| old.vaults.get(id)) {
+            Some(kept) => Arc::clone(kept),
+            None => {
+                let members = of.chain.iter().flat_map(|chain| &chain.members);
+                let members = members.filter_map(|id| self.add(id, config, old)).collect();
+                Arc::new(Vault::new(of.clone(), members))
+            }
+        };
+        self.vaults.insert(id.clone(), Arc::clone(&vault));
+        Some(vault)
     }
 
     /// A vault of the configuration. Asked only after the decision, which denies unknown ones.
     pub(crate) fn vault(&self, id: &VaultId) -> Result<&Arc<Vault>, CallError> {
         self.vaults.get(id).ok_or_else(CallError::denied)
     }
+
+    /// Drops what caches hold and may not serve any more.
+    pub(crate) fn sweep(&self) {
+        for vault in self.vaults.values() {
+            if let Some(opened) = vault.opened.get() {
+                opened.store.sweep();
+            }
+        }
+    }
+
+    /// Drops all that caches hold of these vaults, and of the members of chains among them.
+    pub(crate) fn clear(&self, ids: &BTreeSet<VaultId>) {
+        for vault in self.vaults.values() {
+            if ids.contains(&vault.config.id) {
+                vault.clear();
+            }
+        }
+    }
 }
 
 impl Vault {
-    fn new(config: VaultConfig) -> Self {
+    fn new(config: VaultConfig, members: Vec<Arc<Self>>) -> Self {
         Self {
             config,
+            members,
             opened: OnceCell::new(),
             failed: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
         }
     }
 
+    fn clear(&self) {
+        if let Some(opened) = self.opened.get() {
+            opened.store.clear();
+        }
+        self.members.iter().for_each(|member| member.clear());
+    }
+
     /// The open backend, already opened or not yet.
-    pub(crate) async fn open(
-        self: &Arc<Self>,
-        registry: &Registry,
-        log: &Log,
-    ) -> Result<Arc<Opened>, CallError> {
+    pub(crate) async fn open(self: &Arc<Self>, shared: &Shared) -> Result<Arc<Opened>, CallError> {
         if let Some(opened) = self.opened.get() {
             return Ok(Arc::clone(opened));
         }
@@ -85,7 +154,7 @@ impl Vault {
                 if let Some(failed) = self.recent_failure() {
                     return Err(failed);
                 }
-                let result = self.open_now(registry, Some(log)).await.map(Arc::new);
+                let result = self.open_now(shared, Marks::Compared).await.map(Arc::new);
                 if let Err(error) = &result {
                     tracing::warn!(vault = %self.config.id, error = %Chain(error), "cannot open the vault");
                     *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -103,54 +172,135 @@ impl Vault {
         (at.elapsed() < OPEN_AGAIN_AFTER).then(|| error.clone())
     }
 
-    /// Opens the backend; with `log`, refuses a store that is older than the log knows.
+    /// Opens the store and what stands around it.
     pub(crate) async fn open_now(
         self: &Arc<Self>,
-        registry: &Registry,
-        log: Option<&Log>,
+        shared: &Shared,
+        marks: Marks,
     ) -> Result<Opened, CallError> {
+        let (store, mark) = match &self.config.chain {
+            Some(chain) => self.open_chain(chain, shared).await?,
+            None => self.open_store(shared).await?,
+        };
+        if let (Some(mark), Marks::Compared) = (&mark, marks) {
+            self.compare(mark, &shared.log)?;
+        }
+        Ok(Opened {
+            store,
+            mark: mark.map(|mark| mark.store),
+        })
+    }
+
+    async fn open_store(
+        self: &Arc<Self>,
+        shared: &Shared,
+    ) -> Result<(Arc<dyn Store>, Option<StoreMark>), CallError> {
         let mut opening = self.opening.lock().await;
         let opened = opening
-            .get_or_insert_with(|| self.begin_to_open(registry.clone()))
+            .get_or_insert_with(|| self.begin_to_open(shared))
             .await;
         *opening = None;
-        let (backend, mark) = match opened {
-            Ok(Ok(opened)) => opened,
+        let raw = match opened {
+            Ok(Ok(raw)) => raw,
             Ok(Err(error)) => return Err(CallError::from_open(error)),
             Err(_) => return Err(CallError::new(failed("opening the vault broke"))),
         };
-        if let (Some(mark), Some(log)) = (&mark, log)
-            && let Some(known) = log.store_counter(self.config.id.as_str())
-        {
-            let older = known.store == mark.store && mark.counter < known.counter;
-            if older || known.store != mark.store {
-                let cause = RolledBack {
-                    vault: self.config.id.clone(),
-                    replaced: !older,
-                    has: mark.counter,
-                    known: known.counter,
-                };
-                return Err(CallError::with_cause(
-                    failed("the vault was set back"),
-                    cause,
-                ));
+        let store: Arc<dyn Store> = match &self.config.layers {
+            None => Arc::new(Direct::new(raw.backend)),
+            Some(layers) => {
+                let changes = raw.changes.unwrap_or_else(ChangeTable::in_memory);
+                layers.around(raw.backend, changes)
             }
-        }
-        Ok(Opened {
-            backend,
-            store: mark.map(|mark| mark.store),
+        };
+        Ok((store, raw.mark))
+    }
+
+    /// A chain opens when all of its members do: only then is it known what it can do.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a future that holds itself, by way of `open`"
+    )]
+    fn open_chain<'v>(
+        &'v self,
+        chain: &'v ChainConfig,
+        shared: &'v Shared,
+    ) -> Pin<
+        Box<
+            dyn Future<Output = Result<(Arc<dyn Store>, Option<StoreMark>), CallError>> + Send + 'v,
+        >,
+    > {
+        Box::pin(async move {
+            let mut members = Vec::with_capacity(self.members.len());
+            for member in &self.members {
+                members.push(Member {
+                    id: member.config.id.as_str().into(),
+                    store: Arc::clone(&member.open(shared).await?.store),
+                });
+            }
+            let chain = Arc::new(layers::Chain::new(members, chain.on_error));
+            let marked = Arc::clone(&chain);
+            let mark = tokio::task::spawn_blocking(move || marked.mark()).await;
+            let mark = mark.map_err(|_| CallError::new(failed("opening the vault broke")))??;
+            Ok((chain as Arc<dyn Store>, mark))
         })
     }
-}
 
-impl Vault {
-    fn begin_to_open(self: &Arc<Self>, registry: Registry) -> Opening {
+    /// Refuses a store that is older than the log knows.
+    fn compare(&self, mark: &StoreMark, log: &Log) -> Result<(), CallError> {
+        let Some(known) = log.store_counter(self.config.id.as_str()) else {
+            return Ok(());
+        };
+        let older = known.store == mark.store && mark.counter < known.counter;
+        if !older && known.store == mark.store {
+            return Ok(());
+        }
+        let cause = RolledBack {
+            vault: self.config.id.clone(),
+            replaced: !older,
+            has: mark.counter,
+            known: known.counter,
+        };
+        let code = failed("the vault was set back");
+        Err(CallError::with_cause(code, cause))
+    }
+
+    fn begin_to_open(self: &Arc<Self>, shared: &Shared) -> Opening {
         let vault = Arc::clone(self);
+        let registry: Registry = shared.registry.clone();
+        let state_dir = shared.state_dir.clone();
         tokio::task::spawn_blocking(move || {
             let backend = registry.open(&vault.config)?;
             let mark = backend.mark()?;
-            Ok((backend, mark))
+            let cached = vault.config.layers.is_some_and(|it| it.cache.is_some());
+            let changes = cached.then(|| vault.changes(state_dir.as_deref()));
+            Ok(Raw {
+                backend,
+                mark,
+                changes,
+            })
         })
+    }
+
+    /// The counters of the writes that processes of this user make. Where they cannot be shared, the
+    /// writes of others show when the cache asks anew, as those of other machines do.
+    fn changes(&self, state_dir: Option<&Path>) -> Arc<ChangeTable> {
+        let shared = state_dir.map(|dir| {
+            let dir = dir.join("changes");
+            trust::create_private_dir(&dir)?;
+            // By what the store is, not by what this file calls it. Two stores under one number
+            // would only be read anew more often.
+            let place = self.config.place().unwrap_or_default();
+            let name = hex::encode(Sha256::digest(place.as_bytes()));
+            ChangeTable::open(&dir.join(name))
+        });
+        match shared {
+            Some(Ok(table)) => return table,
+            Some(Err(error)) => {
+                tracing::warn!(vault = %self.config.id, %error, "no shared change counters");
+            }
+            None => tracing::warn!(vault = %self.config.id, "no folder for shared change counters"),
+        }
+        ChangeTable::in_memory()
     }
 }
 

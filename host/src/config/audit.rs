@@ -2,9 +2,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Source;
+use super::layers::unit;
 use super::parse::path;
 use super::reader::{Section, quoted};
-use super::units::{UnitError, parse_duration, parse_size};
+use super::units::{parse_duration, parse_size};
 use crate::grants::nearest;
 
 /// `[audit]`: where decisions are recorded. It changes by restart only.
@@ -71,12 +72,13 @@ pub(super) fn audit(mut section: Section<'_, '_>, source: &Source) -> Option<Aud
         None => None,
     };
     let durability = durability(&mut section);
-    let rotate = unit(&mut section, "rotate", parse_size).unwrap_or(AuditConfig::ROTATE);
+    let rotate =
+        unit(&mut section, "rotate", parse_size).map_or(AuditConfig::ROTATE, |at| at.value);
     if rotate < AuditConfig::LEAST_ROTATE {
         let message = || "'rotate' must be at least 64 KiB".into();
         section.reader.report(section.span(), message);
     }
-    let keep_for = unit(&mut section, "keep-for", parse_duration);
+    let keep_for = unit(&mut section, "keep-for", parse_duration).map(|at| at.value);
     section.finish();
     let key = key?;
     Some(AuditConfig {
@@ -119,17 +121,4 @@ fn durability(section: &mut Section<'_, '_>) -> Durability {
         format!("unknown durability {}{near}", quoted(word.value))
     });
     Durability::default()
-}
-
-fn unit<T>(
-    section: &mut Section<'_, '_>,
-    key: &'static str,
-    parse: fn(&str) -> Result<T, UnitError>,
-) -> Option<T> {
-    let text = section.string(key)?;
-    let report = |error| {
-        let message = || format!("'{key}': {error}");
-        section.reader.report(&text.span, message);
-    };
-    parse(text.value).map_err(report).ok()
 }

@@ -43,17 +43,22 @@ fn contents(file: File) -> std::io::Result<Vec<u8>> {
 pub(super) fn refuse_shared_files(config: &Config) -> Result<(), ConfigError> {
     let vaults = config.vaults.values().filter_map(|vault| {
         let path = vault.resolve(vault.store()?);
-        Some((format!("vault.{}", vault.id), path))
+        Some((format!("[vault.{}] in line {}", vault.id, vault.line), path))
     });
     let audit = config.audit.iter();
-    let log = audit.map(|audit| ("audit".to_owned(), audit.path.clone()));
+    let log = audit.map(|audit| {
+        (
+            format!("[audit] in line {}", audit.line),
+            audit.path.clone(),
+        )
+    });
     let mut taken = HashMap::new();
     for (label, path) in vaults.chain(log) {
         let Some(identity) = platform::identity(&path) else {
             continue;
         };
         if let Some(other) = taken.insert(identity, label.clone()) {
-            let message = format!("[{label}] and [{other}] are the same file under two names");
+            let message = format!("{label} and {other} are the same file under two names");
             return Err(ConfigError::file(config.file(), message));
         }
     }

@@ -6,9 +6,12 @@
 //! credential, and one that would is refused.
 
 mod audit;
+mod chain;
 mod error;
+mod fields;
 mod file;
 mod grant;
+mod layers;
 mod locate;
 mod owned;
 mod parse;
@@ -21,21 +24,26 @@ pub mod trust;
 mod units;
 mod vault;
 pub mod watch;
+mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_backend::VaultId;
 
 pub use audit::{AuditConfig, AuditKey, Durability};
+pub use chain::{ChainConfig, SyncConfig};
 pub use error::{ConfigError, Problem};
+pub use fields::BoundField;
 pub use file::MAX_BYTES;
 pub use locate::{Found, NotFound, Places, locate};
 pub use owned::{Exposed, refuse_others};
 pub use quotas::Quotas;
 pub use reach::{Reach, Why};
+pub(crate) use restart::revoked_vaults;
 pub use restart::{RestartOnly, restart_only_changes};
+pub use strongroom_backend_layers::OnError;
 pub use units::{UnitError, parse_duration, parse_size};
 pub use vault::{Backends, VaultConfig};
 
@@ -101,6 +109,7 @@ struct Source {
     dir: PathBuf,
     digest: Digest,
     text: String,
+    workspace: Option<Arc<str>>,
 }
 
 impl Config {
@@ -112,7 +121,22 @@ impl Config {
     /// change or replace (see [`refuse_others`]), is larger than [`MAX_BYTES`], two of its stores
     /// are one file, or its text is refused as by [`Config::parse`].
     pub fn load(path: &Path, backends: &Backends) -> Result<Self, ConfigError> {
-        let config = Self::parse(&file::read(path)?, path, backends)?;
+        Self::load_in(path, backends, None)
+    }
+
+    /// As [`load`](Self::load), with a workspace of the file laid over the rest: tables merge table by
+    /// table, everything else is replaced. Replaced as a whole are also a vault's `auth` and `key`,
+    /// and a vault that gets another `backend` or `chain`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), and where the file has no such workspace.
+    pub fn load_in(
+        path: &Path,
+        backends: &Backends,
+        workspace: Option<&str>,
+    ) -> Result<Self, ConfigError> {
+        let config = Self::parse_in(&file::read(path)?, path, backends, workspace)?;
         file::refuse_shared_files(&config)?;
         Ok(config)
     }
@@ -124,7 +148,32 @@ impl Config {
     ///
     /// [`ConfigError`] with every problem found.
     pub fn parse(bytes: &[u8], file: &Path, backends: &Backends) -> Result<Self, ConfigError> {
-        parse::parse(bytes, file, backends)
+        Self::parse_in(bytes, file, backends, None)
+    }
+
+    /// As [`parse`](Self::parse), with a workspace as for [`load_in`](Self::load_in).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every problem found.
+    pub fn parse_in(
+        bytes: &[u8],
+        file: &Path,
+        backends: &Backends,
+        workspace: Option<&str>,
+    ) -> Result<Self, ConfigError> {
+        parse::parse(bytes, file, backends, workspace)
+    }
+
+    /// The workspace in force.
+    pub fn workspace(&self) -> Option<&str> {
+        self.source.workspace.as_deref()
+    }
+
+    /// The names of all environment variables that this file says hold a key or a credential, those
+    /// of workspaces that are not in force too.
+    pub fn secret_variables(&self) -> BTreeSet<String> {
+        self.source.secret_variables()
     }
 
     /// The file.
@@ -168,7 +217,20 @@ impl Config {
     }
 }
 
+/// The user's state folder, `~/.local/state/strongroom` on Linux.
+pub(crate) fn state_dir() -> Option<PathBuf> {
+    locate::user_dir("XDG_STATE_HOME", ".local/state")
+}
+
 impl Source {
+    fn secret_variables(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        if let Ok(document) = workspace::document(self) {
+            secrets::variables(&document, &mut found);
+        }
+        found
+    }
+
     fn resolve(&self, path: &Path) -> PathBuf {
         self.dir.join(path)
     }

@@ -5,52 +5,44 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_backend::VaultId;
-use toml::de::DeTable;
 
 use super::audit::audit;
-use super::error::{ConfigError, Lines};
+use super::error::ConfigError;
 use super::grant::grants;
 use super::quotas::quotas;
-use super::reader::{At, Reader, Section, library_message, quoted};
+use super::reader::{At, Reader, Section, quoted};
 use super::vault::{Backends, VaultConfig, vault};
-use super::{ComponentConfig, Config, Quotas, RoleConfig, Source, file, reach, secrets};
+use super::{
+    ComponentConfig, Config, Quotas, RoleConfig, Source, chain, file, reach, secrets, workspace,
+};
 use crate::grants::{Digest, Name, nearest};
 
-/// Words that have a meaning to come; the file is refused rather than read without them.
-const NOT_BUILT_IN: [&str; 2] = ["workspace", "sync"];
-
-pub(super) fn parse(bytes: &[u8], file: &Path, backends: &Backends) -> Result<Config, ConfigError> {
-    let source = Arc::new(source(bytes, file)?);
-    let text = source.text.as_str();
-    let document = DeTable::parse(text).map_err(|error| {
-        let span = error.span().unwrap_or_default();
-        let mut message = library_message(&error);
-        if message == "duplicate key" {
-            let name = text.get(span.clone()).unwrap_or_default();
-            message = format!("{} is there twice", quoted(name));
-        }
-        ConfigError::new(file, vec![Lines::new(text).problem(&span, message)])
-    })?;
-    let reader = Reader::new(text);
-    let mut root = Section::new(&reader, String::new(), document.get_ref(), 0..0);
-    secrets::refuse_values(&reader, document.get_ref());
-    let config = read(&mut root, &source, backends);
-    for word in NOT_BUILT_IN {
-        if let Some(value) = root.any(word) {
-            let message = || format!("'{word}' is not built in yet: remove it");
-            reader.report(&value.span(), message);
-        }
-    }
+pub(super) fn parse(
+    bytes: &[u8],
+    file: &Path,
+    backends: &Backends,
+    workspace: Option<&str>,
+) -> Result<Config, ConfigError> {
+    let source = Arc::new(source(bytes, file, workspace)?);
+    let mut document = workspace::document(&source)?;
+    let reader = Reader::new(&source.text);
+    secrets::refuse_values(&reader, &document);
+    let mut whole = Section::new(&reader, String::new(), &document, 0..0);
+    let reached = workspace::check(&mut whole, &source);
+    workspace::apply(&mut document, workspace, &source)?;
+    let mut root = Section::new(&reader, String::new(), &document, 0..0);
+    let mut config = read(&mut root, &source, backends);
     root.finish();
     let problems = reader.into_problems();
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigError::new(file, problems))
+    if !problems.is_empty() {
+        return Err(ConfigError::new(file, problems));
     }
+    config.reaches_out.extend(reached);
+    config.reaches_out.sort_by_key(|reach| reach.line);
+    Ok(config)
 }
 
-fn source(bytes: &[u8], file: &Path) -> Result<Source, ConfigError> {
+fn source(bytes: &[u8], file: &Path, workspace: Option<&str>) -> Result<Source, ConfigError> {
     let refused = |message: String| ConfigError::file(file, message);
     if bytes.len() > file::MAX_BYTES {
         return Err(refused(file::too_large()));
@@ -67,6 +59,7 @@ fn source(bytes: &[u8], file: &Path) -> Result<Source, ConfigError> {
         dir,
         digest: Digest::of(bytes),
         text: text.to_owned(),
+        workspace: workspace.map(Into::into),
     })
 }
 
@@ -93,19 +86,21 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
         roles: BTreeMap::new(),
     };
     let mut stores = Stores::default();
+    let mut links = BTreeMap::new();
     for (id, section) in root.entries("vault") {
         let Some(id) = checked(reader, &id, "vault id", VaultId::parse(id.value).ok()) else {
             continue;
         };
         // A vault with problems of its own is still there for grants to name.
         known.vaults.insert(id.clone(), ());
-        secrets::refuse_keys(&section);
-        config.reaches_out.extend(reach::of_vault(&section, source));
-        if let Some(vault) = vault(section, id.clone(), source, backends) {
+        if let Some((vault, to)) = vault(section, id.clone(), source, backends) {
             stores.vault(reader, source, &vault);
+            links.insert(id.clone(), to);
             config.vaults.insert(id, vault);
         }
     }
+    chain::check(reader, &known, &config.vaults, &links);
+    chain::check_depth(reader, &config.vaults);
     config.default_vault = default_vault(root, &known);
     config.quotas = quotas(root.section("quotas"), Quotas::default());
     let mut reached = Vec::new();
@@ -117,8 +112,7 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
         stores.audit(reader, &audit, &span);
         Some(audit)
     });
-    config.reaches_out.extend(reached);
-    config.reaches_out.sort_by_key(|reach| reach.line);
+    config.reaches_out = reached;
     for (name, mut section) in root.entries("role") {
         let line = reader.line(&name.span);
         let grants = grants(&mut section, &known);
@@ -223,8 +217,22 @@ pub(super) fn path(section: &mut Section<'_, '_>, key: &'static str) -> Option<P
 /// Which files are taken, so that no two stores share one and no store overwrites a key.
 #[derive(Default)]
 struct Stores {
-    stores: HashMap<PathBuf, String>,
-    keys: HashMap<PathBuf, String>,
+    stores: HashMap<PathBuf, Taken>,
+    keys: HashMap<PathBuf, Taken>,
+    places: HashMap<String, Taken>,
+}
+
+/// Who has it, and where that stands.
+#[derive(Clone)]
+struct Taken {
+    label: String,
+    line: usize,
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}] in line {}", self.label, self.line)
+    }
 }
 
 impl Stores {
@@ -233,6 +241,16 @@ impl Stores {
         let label = format!("vault.{}", vault.id);
         for key in vault.key_files() {
             self.key(reader, &source.resolve(key), &label, &span, false);
+        }
+        if let Some(place) = vault.place() {
+            let here = Taken {
+                label: label.clone(),
+                line: vault.line,
+            };
+            if let Some(taken) = self.places.insert(place, here) {
+                let message = || format!("[{label}] is the same place as {taken}");
+                reader.report(&span, message);
+            }
         }
         if let Some(store) = vault.store() {
             self.store(reader, &source.resolve(store), label, &span);
@@ -259,10 +277,11 @@ impl Stores {
         let path = normal(path);
         let taken = self.stores.get(&path).or_else(|| self.keys.get(&path));
         if let Some(taken) = taken {
-            let message = || format!("[{label}] has the path that [{taken}] has already");
+            let message = || format!("[{label}] has the path that {taken} has already");
             reader.report(span, message);
         }
-        self.stores.insert(path, label);
+        let line = reader.line(span);
+        self.stores.insert(path, Taken { label, line });
     }
 
     /// Vaults may share a key file, since each store derives its own keys from it; the log may not.
@@ -277,14 +296,15 @@ impl Stores {
         let path = normal(path);
         let shared = self.keys.get(&path).filter(|_| alone);
         if let Some(taken) = self.stores.get(&path) {
-            let message = || format!("the key of [{label}] is the file that [{taken}] writes");
+            let message = || format!("the key of [{label}] is the file that {taken} writes");
             reader.report(span, message);
         } else if let Some(taken) = shared {
             let message =
-                || format!("[{label}] needs a key of its own: this is the key of [{taken}]");
+                || format!("[{label}] needs a key of its own: this is the key of {taken}");
             reader.report(span, message);
         }
-        self.keys.insert(path, label.to_owned());
+        let (label, line) = (label.to_owned(), reader.line(span));
+        self.keys.insert(path, Taken { label, line });
     }
 }
 

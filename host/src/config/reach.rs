@@ -53,8 +53,22 @@ impl fmt::Display for Why {
     }
 }
 
-/// Parts of keys that say where a backend sends its requests.
-const PLACES: [&str; 6] = ["endpoint", "addr", "url", "uri", "proxy", "host"];
+/// Parts of keys that say where a backend sends its requests, or whose account gets what is written.
+const PLACES: [&str; 10] = [
+    "endpoint",
+    "addr",
+    "url",
+    "uri",
+    "proxy",
+    "host",
+    "server",
+    "kubeconfig",
+    "project",
+    "tenant",
+];
+
+/// Keys that say who is believed to be the service.
+const BELIEVED: [&str; 3] = ["ca-file", "ca-path", "tls-server-name"];
 
 /// The last words of keys that name a file or a folder.
 const FILES: [&str; 6] = ["path", "file", "json", "folder", "dir", "directory"];
@@ -73,6 +87,7 @@ pub(super) fn of_vault(section: &Section<'_, '_>, source: &Source) -> Vec<Reach>
             Some(Why::Unverified)
         }
         (_, DeValue::Table(_)) => None,
+        _ if BELIEVED.contains(&key) => Some(Why::Unverified),
         _ if PLACES.iter().any(|part| key.contains(part)) => Some(Why::Sends),
         _ => None,
     })

@@ -291,7 +291,8 @@ pub(super) fn quoted(name: &str) -> String {
     format!("'{}'", shortened(name))
 }
 
-fn shortened(name: &str) -> String {
+/// A name from the file, without quotes.
+pub(super) fn shortened(name: &str) -> String {
     let mut short: String = name
         .chars()
         .take(REPEATED)

@@ -1,4 +1,9 @@
-use super::{AuditConfig, Config};
+use std::collections::BTreeSet;
+
+use strongroom_backend::VaultId;
+
+use super::{AuditConfig, ComponentConfig, Config};
+use crate::grants::Grant;
 
 /// A change that a running host cannot make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +62,41 @@ fn same_audit(old: Option<&AuditConfig>, new: Option<&AuditConfig>) -> bool {
         (path, key, durability, rotate, keep_for)
     };
     old.map(fields) == new.map(fields)
+}
+
+/// The vaults in which the new configuration grants less than the old one: what is kept of them for
+/// those who could read it should go.
+pub(crate) fn revoked_vaults(old: &Config, new: &Config) -> BTreeSet<VaultId> {
+    let mut revoked = BTreeSet::new();
+    for (name, component) in &old.components {
+        let now = new.components.get(name);
+        // Other bytes may use the grants now, and these may not.
+        let pinned = now.is_some_and(|now| now.digest == component.digest);
+        let left: Vec<Grant> = match now {
+            Some(now) if pinned => grants(now, new).collect(),
+            _ => Vec::new(),
+        };
+        let gone = grants(component, old).filter(|grant| !left.contains(grant));
+        revoked.extend(gone.map(|grant| grant.vault));
+    }
+    revoked
+}
+
+/// All grants of a component, wherever they stand in the file.
+fn grants<'c>(
+    component: &'c ComponentConfig,
+    config: &'c Config,
+) -> impl Iterator<Item = Grant> + 'c {
+    let roles = component.roles.iter();
+    let roles = roles.filter_map(|role| config.roles.get(role));
+    let all = component
+        .grants
+        .iter()
+        .chain(roles.flat_map(|role| &role.grants));
+    all.map(|grant| Grant {
+        line: 0,
+        ..grant.clone()
+    })
 }
 
 impl std::fmt::Display for RestartOnly {

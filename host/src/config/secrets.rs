@@ -1,5 +1,6 @@
 //! What a configuration must not hold.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -27,8 +28,8 @@ const CREDENTIALS: [&str; 16] = [
     "token",
 ];
 
-/// The tables that map names to names: their keys are secrets' names, not settings.
-const NAMES: &str = "names";
+/// The tables whose keys are secrets' names, not settings.
+const NAMES: [&str; 2] = ["names", "fields"];
 
 /// Refuses credentials by the name of the key that holds them, in a table of settings.
 pub(super) fn refuse_keys(section: &Section<'_, '_>) {
@@ -116,7 +117,7 @@ pub(super) fn walk(table: &DeTable<'_>, visit: &mut Visit<'_>) {
             };
             let spelling = name.to_ascii_lowercase().replace('_', "-");
             visit(&path, &spelling, &key.span(), value.get_ref());
-            if outer.is_empty() && spelling == NAMES {
+            if outer.is_empty() && NAMES.contains(&&*spelling) {
                 continue;
             }
             match value.get_ref() {
@@ -133,4 +134,31 @@ pub(super) fn walk(table: &DeTable<'_>, visit: &mut Visit<'_>) {
         }
     }
     inner(table, "", visit);
+}
+
+/// The variables that a table names: the value of `env`, and of every key that ends in `-env`.
+pub(super) fn variables(table: &DeTable<'_>, found: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let key = key.get_ref().to_ascii_lowercase().replace('_', "-");
+        named(
+            value.get_ref(),
+            key == "env" || key.ends_with("-env"),
+            found,
+        );
+    }
+}
+
+fn named(value: &DeValue<'_>, is_name: bool, found: &mut BTreeSet<String>) {
+    match value {
+        DeValue::String(name) if is_name => {
+            found.insert(name.to_string());
+        }
+        DeValue::Table(table) => variables(table, found),
+        DeValue::Array(array) => {
+            for element in array.iter() {
+                named(element.get_ref(), is_name, found);
+            }
+        }
+        _ => {}
+    }
 }

@@ -10,8 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::file::platform;
-use super::locate::user_dir;
-use super::{Config, Found, Reach, refuse_others};
+use super::{Config, Found, Reach, refuse_others, state_dir};
 
 const LIST: &str = "trusted";
 /// Far more than a user accepts in a lifetime.
@@ -47,11 +46,9 @@ impl TrustList {
     ///
     /// Where the user has no home directory.
     pub fn for_user() -> io::Result<Self> {
-        user_dir("XDG_STATE_HOME", ".local/state")
-            .map(Self::at)
-            .ok_or_else(|| {
-                io::Error::new(io::ErrorKind::NotFound, "this user has no home directory")
-            })
+        state_dir().map(Self::at).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "this user has no home directory")
+        })
     }
 
     /// The list in this folder.
@@ -143,14 +140,14 @@ fn plain_path(file: &Path) -> io::Result<String> {
 }
 
 #[cfg(unix)]
-fn create_private_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(dir)
 }
 
 #[cfg(not(unix))]
-fn create_private_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)
 }
 

@@ -1,17 +1,22 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use strongroom_backend::VaultId;
+use strongroom_backend::{SecretPath, VaultId};
+use strongroom_backend_layers::Layers;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeValue, ValueDeserializer};
 
-use super::Source;
+use super::chain::{ChainConfig, Links, SyncConfig, chain, sync};
 use super::error::{ConfigError, Lines};
+use super::fields::{BoundField, fields};
+use super::layers::{OURS, deadline, layers, refuse};
 use super::reader::{Section, library_message, quoted};
+use super::{Source, workspace};
 use crate::grants::nearest;
 
 /// The backends that the contract names; a program is built with some of them.
@@ -30,16 +35,35 @@ const BACKENDS: [&str; 10] = [
 
 /// The names of the backends that this program was built with.
 #[derive(Clone, Debug, Default)]
-pub struct Backends(BTreeSet<String>);
+pub struct Backends {
+    here: BTreeSet<String>,
+    remote: BTreeSet<String>,
+}
 
 impl Backends {
-    /// These backends.
+    /// Backends whose stores are on this machine.
     pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
+        Self {
+            here: names.into_iter().map(Into::into).collect(),
+            remote: BTreeSet::new(),
+        }
+    }
+
+    /// Adds backends whose stores are across a network: only their vaults have a cache, a deadline,
+    /// retries and a breaker.
+    #[must_use]
+    pub fn with_remote(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.remote.extend(names.into_iter().map(Into::into));
+        self
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        let all: BTreeSet<_> = self.here.union(&self.remote).map(String::as_str).collect();
+        all.into_iter()
+    }
+
+    fn is_remote(&self, name: &str) -> bool {
+        self.remote.contains(name)
     }
 }
 
@@ -51,15 +75,28 @@ pub struct VaultConfig {
     pub id: VaultId,
     /// The name of its backend.
     pub backend: Arc<str>,
+    /// The vaults that it stands for, where it is a chain; its `backend` is `"chain"` then.
+    pub chain: Option<ChainConfig>,
+    /// What it is kept a copy of.
+    pub sync: Option<SyncConfig>,
+    /// Names that stand for one field of a JSON secret of this vault; they are only read.
+    pub fields: BTreeMap<SecretPath, BoundField>,
+    /// A secret that `doctor` reads to see that reading works.
+    pub canary: Option<SecretPath>,
+    /// How long a call may take, all its tries together.
+    pub deadline: Duration,
     /// The line where it begins.
     pub line: usize,
+    /// What stands around the store; none where it is on this machine.
+    pub(crate) layers: Option<Layers>,
     pub(super) span: Range<usize>,
     pub(super) table: toml::Table,
     source: Arc<Source>,
 }
 
 impl VaultConfig {
-    /// The backend's own settings, without `backend`. `T` should refuse unknown fields.
+    /// The backend's own settings, without what the host takes for itself (`backend`, `cache`,
+    /// `deadline`, `retry`, `breaker`, `canary`, `fields`, `sync`). `T` should refuse unknown fields.
     ///
     /// # Errors
     ///
@@ -69,7 +106,9 @@ impl VaultConfig {
             return Err(self.refusal(&self.span, "the vault cannot be read".into()));
         };
         if let DeValue::Table(table) = value.get_mut() {
-            table.remove("backend");
+            for key in OURS {
+                table.remove(key);
+            }
         }
         T::deserialize(ValueDeserializer::from(value)).map_err(|error| {
             let span = error.span().unwrap_or_else(|| self.span.clone());
@@ -91,6 +130,11 @@ impl VaultConfig {
         self.source.resolve(path)
     }
 
+    /// As [`Config::secret_variables`](super::Config::secret_variables), of the whole file.
+    pub fn secret_variables(&self) -> BTreeSet<String> {
+        self.source.secret_variables()
+    }
+
     /// The folder that paths in the settings are relative to.
     pub fn dir(&self) -> &Path {
         &self.source.dir
@@ -108,8 +152,31 @@ impl VaultConfig {
         ["file", "passphrase-file"].into_iter().filter_map(file)
     }
 
+    /// The vaults that it takes its secrets from.
+    pub(super) fn leads_to(&self) -> impl Iterator<Item = &VaultId> {
+        let members = self.chain.iter().flat_map(|chain| &chain.members);
+        members.chain(self.sync.iter().map(|sync| sync.from.vault()))
+    }
+
+    /// What tells its store from others, as a text; none where each vault is a store of its own or
+    /// its path says it.
+    pub(crate) fn place(&self) -> Option<String> {
+        let elsewhere = self.layers.is_some() || matches!(&*self.backend, "env" | "files");
+        if !elsewhere {
+            return None;
+        }
+        let mut place = self.backend.to_string();
+        for (key, value) in &self.table {
+            // Other names for what is there, and other ways to treat it, make no other place.
+            if !OURS.contains(&key.as_str()) && key != "names" {
+                write_place(&mut place, key, value);
+            }
+        }
+        Some(place)
+    }
+
     fn value(&self) -> Option<Spanned<DeValue<'_>>> {
-        let mut root = DeTable::parse(&self.source.text).ok()?.into_inner();
+        let mut root = workspace::in_force(&self.source)?;
         match root.remove("vault")?.into_inner() {
             DeValue::Table(mut vaults) => vaults.remove(self.id.as_str()),
             _ => None,
@@ -134,18 +201,95 @@ impl fmt::Debug for VaultConfig {
     }
 }
 
+/// Writes one setting so that different ones never look the same. A final slash says nothing.
+fn write_place(place: &mut String, key: &str, value: &toml::Value) {
+    use std::fmt::Write as _;
+    // Writing to memory does not fail.
+    let _ = match value {
+        toml::Value::Table(table) => {
+            let _ = write!(place, "\n{key:?}{{");
+            table
+                .iter()
+                .for_each(|(key, value)| write_place(place, key, value));
+            write!(place, "}}")
+        }
+        toml::Value::String(text) => write!(place, "\n{key:?}={:?}", text.trim_end_matches('/')),
+        other => write!(place, "\n{key:?}={other}"),
+    };
+}
+
+/// Reads one vault, and where it leads.
 pub(super) fn vault(
     mut section: Section<'_, '_>,
     id: VaultId,
     source: &Arc<Source>,
     backends: &Backends,
-) -> Option<VaultConfig> {
+) -> Option<(VaultConfig, Links)> {
     let reader = section.reader;
-    if let Some(chain) = section.any("chain") {
-        let message = || "chains of vaults are not built in yet: name one 'backend'".into();
-        reader.report(&chain.span(), message);
-        return None;
+    let table = section.owned();
+    let mut vault = VaultConfig {
+        id,
+        backend: "chain".into(),
+        chain: None,
+        sync: None,
+        fields: fields(&mut section),
+        canary: canary(&mut section),
+        deadline: Layers::DEADLINE,
+        line: reader.line(section.span()),
+        layers: None,
+        span: section.span().clone(),
+        table,
+        source: source.clone(),
+    };
+    refuse_unbuilt(&mut section);
+    if section.any("chain").is_some() {
+        if let Some(backend) = section.any("backend") {
+            let message = || "a vault has a 'backend' or a 'chain', not both".into();
+            reader.report(&backend.span(), message);
+        }
+        let (chain, links) = chain(&mut section)?;
+        vault.chain = Some(chain);
+        vault.deadline = deadline(&mut section);
+        let why = "each vault of a chain has its own";
+        refuse(&mut section, &["cache", "retry", "breaker"], why);
+        refuse(&mut section, &["sync"], "a chain keeps nothing itself");
+        section.finish();
+        return Some((vault, links));
     }
+    let backend = backend(&mut section, backends)?;
+    vault.backend = backend.into();
+    if backends.is_remote(backend) {
+        let layers = layers(&mut section);
+        vault.deadline = layers.deadline;
+        vault.layers = Some(layers);
+    } else {
+        let why = format!("backend '{backend}' is always current");
+        refuse(&mut section, &["cache", "retry", "breaker"], &why);
+        vault.deadline = deadline(&mut section);
+    }
+    if matches!(backend, "local" | "memory") {
+        let why = format!("backend '{backend}' knows every path as it is");
+        refuse(&mut section, &["names"], &why);
+    }
+    let (sync, links) = sync(&mut section, backend).unzip();
+    vault.sync = sync;
+    Some((vault, links.unwrap_or_default()))
+}
+
+/// Settings whose form is known and that the broker does not act on: silence would look like a copy that
+/// is kept, or a field that is served.
+fn refuse_unbuilt(section: &mut Section<'_, '_>) {
+    for key in ["fields", "sync"] {
+        if let Some(value) = section.any(key) {
+            let message = || format!("'{key}' is not built in yet: remove it");
+            section.reader.report(&value.span(), message);
+        }
+    }
+}
+
+/// The name of a backend that this program has.
+fn backend<'r>(section: &mut Section<'r, '_>, backends: &Backends) -> Option<&'r str> {
+    let reader = section.reader;
     let Some(backend) = section.string("backend") else {
         if section.lacks("backend") {
             let names: Vec<_> = backends.names().collect();
@@ -154,50 +298,28 @@ pub(super) fn vault(
         return None;
     };
     let name = backend.value;
-    if !backends.names().any(|built_in| built_in == name) {
-        reader.report(&backend.span, || {
-            let built_in: Vec<_> = backends.names().collect();
-            let built_in = built_in.join(", ");
-            if BACKENDS.contains(&name) {
-                format!("backend '{name}' is not built into this program: it has {built_in}")
-            } else {
-                let known = BACKENDS.into_iter().chain(backends.names());
-                let known: BTreeSet<_> = known.collect();
-                format!(
-                    "unknown backend {}{}",
-                    quoted(name),
-                    nearest(name, known.into_iter())
-                )
-            }
-        });
-        return None;
+    if backends.names().any(|built_in| built_in == name) {
+        return Some(name);
     }
-    refuse_layers(&mut section, name);
-    Some(VaultConfig {
-        id,
-        backend: name.into(),
-        line: reader.line(section.span()),
-        span: section.span().clone(),
-        table: section.owned(),
-        source: source.clone(),
-    })
+    reader.report(&backend.span, || {
+        if BACKENDS.contains(&name) {
+            return format!(
+                "backend '{name}' is not built into this program: build it with --features {name}"
+            );
+        }
+        let known = BACKENDS.into_iter().chain(backends.names());
+        let known: BTreeSet<_> = known.collect();
+        let near = nearest(name, known.into_iter());
+        format!("unknown backend {}{near}", quoted(name))
+    });
+    None
 }
 
-/// A setting that would do nothing is refused: silence would look like a cache.
-fn refuse_layers(section: &mut Section<'_, '_>, backend: &str) {
-    let always_current = matches!(backend, "local" | "memory");
-    for key in ["cache", "names"] {
-        let Some(value) = section.any(key) else {
-            continue;
-        };
-        section.reader.report(&value.span(), || match key {
-            "cache" if always_current => {
-                format!("'cache' has no use here: backend '{backend}' is always current")
-            }
-            "names" if always_current => {
-                format!("'names' has no use here: backend '{backend}' knows every path as it is")
-            }
-            _ => format!("'{key}' is not built in yet: remove it"),
-        });
-    }
+fn canary(section: &mut Section<'_, '_>) -> Option<SecretPath> {
+    let text = section.string("canary")?;
+    let report = |error| {
+        let message = || format!("'canary': {error}");
+        section.reader.report(&text.span, message);
+    };
+    SecretPath::parse(text.value).map_err(report).ok()
 }

@@ -52,6 +52,7 @@ impl Watch {
         let (stop, signals) = channel();
         let mut watching = Watching {
             file: in_force.file().to_owned(),
+            workspace: in_force.workspace().map(Into::into),
             backends,
             notify,
             told: Ok(in_force.digest()),
@@ -103,6 +104,7 @@ type Told = Result<Digest, ConfigError>;
 
 struct Watching<N> {
     file: PathBuf,
+    workspace: Option<Box<str>>,
     backends: Backends,
     notify: N,
     told: Told,
@@ -200,7 +202,8 @@ impl<N: FnMut(Notice)> Watching<N> {
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<Config, ConfigError> {
-        let config = Config::parse(bytes, &self.file, &self.backends)?;
+        let workspace = self.workspace.as_deref();
+        let config = Config::parse_in(bytes, &self.file, &self.backends, workspace)?;
         file::refuse_shared_files(&config)?;
         Ok(config)
     }

@@ -122,12 +122,12 @@ async fn what_was_read_first_of_many_is_withheld_if_its_grant_goes_before_the_la
     rig.put("a", "of a").await;
     rig.put("b", "of b").await;
     let gate = Gate::new();
-    let when = When::next(1).on(Operation::Get).after(1);
+    let when = When::next(1).on(Operation::GetMany);
     rig.faults.arm(Fault::PauseAfter(gate.clone()), when);
     let session = rig.session("billing");
     let texts = ["a".to_owned(), "b".to_owned()];
     let edit = async {
-        soon("the second is asked for", gate.reached()).await;
+        soon("both are asked for", gate.reached()).await;
         rig.edit(ONLY_B).await;
         gate.release();
     };

@@ -1,0 +1,207 @@
+//! Vaults that stand for others: chains, and copies that are kept in step.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use strongroom_backend::{Prefix, VaultId};
+use strongroom_backend_layers::OnError;
+
+use super::layers::{duration, refuse};
+use super::parse::{Known, known_vault};
+use super::reader::{At, Reader, Section, quoted};
+use super::vault::VaultConfig;
+use crate::grants::nearest;
+
+/// A chain within a chain within a chain is a mistake long before this.
+const MOST_NESTED: usize = 8;
+/// Each member may be asked for each read.
+const MOST_MEMBERS: usize = 16;
+
+/// A vault that stands for others, asked in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChainConfig {
+    /// The vaults, first asked first.
+    pub members: Vec<VaultId>,
+    /// What a failure of one of them does.
+    pub on_error: OnError,
+}
+
+/// A vault that is kept a copy of a part of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SyncConfig {
+    /// What is copied: a vault and the beginning of its names, which the copy is without.
+    pub from: Prefix,
+    /// Whether it is copied when the host starts.
+    pub on_start: bool,
+    /// How often it is copied; none: only at the start and on demand.
+    pub every: Option<Duration>,
+    /// How old the copy may be to be served.
+    pub max_stale: Duration,
+}
+
+impl SyncConfig {
+    /// A copy that is not made anew within a day is not in step with anything.
+    pub const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+    const LEAST_EVERY: Duration = Duration::from_secs(1);
+    const MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+}
+
+/// The vaults that a table leads to, each with its place; checked when all of them are known.
+pub(super) type Links = Vec<(String, Range<usize>)>;
+
+/// Reads `chain` and what goes with it.
+pub(super) fn chain(section: &mut Section<'_, '_>) -> Option<(ChainConfig, Links)> {
+    let reader = section.reader;
+    let texts = section.strings("chain");
+    if texts.len() > MOST_MEMBERS {
+        let message = || format!("'chain' holds more than {MOST_MEMBERS} vaults");
+        reader.report(section.span(), message);
+    }
+    if section.lacks("chain") {
+        section.missing("chain", ": the ids of vaults, first asked first");
+        return None;
+    }
+    let on_error = on_error(section);
+    let parse = |text: &At<&str>| VaultId::parse(text.value).ok();
+    let config = ChainConfig {
+        members: texts.iter().filter_map(parse).collect(),
+        on_error,
+    };
+    let links = texts
+        .into_iter()
+        .map(|text| (text.value.to_owned(), text.span))
+        .collect();
+    Some((config, links))
+}
+
+fn on_error(section: &mut Section<'_, '_>) -> OnError {
+    let Some(word) = section.string("on-error") else {
+        return OnError::default();
+    };
+    match word.value {
+        "stop" => OnError::Stop,
+        "next" => OnError::Next,
+        _ => {
+            section.reader.report(&word.span, || {
+                let near = nearest(word.value, ["stop", "next"].into_iter());
+                format!("unknown word {}{near}", quoted(word.value))
+            });
+            OnError::default()
+        }
+    }
+}
+
+/// Reads `sync`, which only a store of this machine can have.
+pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncConfig, Links)> {
+    if !matches!(backend, "local" | "memory") {
+        refuse(
+            outer,
+            &["sync"],
+            "only a vault of backend 'local' or 'memory' can be a copy",
+        );
+        return None;
+    }
+    let mut section = outer.section("sync")?;
+    let from = section.string("from");
+    if section.lacks("from") {
+        section.missing("from", ", as in from = \"prod:app/\"");
+    }
+    let on_start = section.boolean("on-start").unwrap_or(true);
+    let every = SyncConfig::LEAST_EVERY..=SyncConfig::MOST;
+    let every = duration(&mut section, "every", every);
+    let max_stale = Duration::ZERO..=SyncConfig::MOST;
+    let max_stale = duration(&mut section, "max-stale", max_stale);
+    let (reader, name) = (section.reader, section.name().to_owned());
+    section.finish();
+    let from = from?;
+    match Prefix::parse(from.value, None) {
+        Ok(prefix) => {
+            let links = vec![(prefix.vault().as_str().to_owned(), from.span)];
+            let config = SyncConfig {
+                from: prefix,
+                on_start,
+                every,
+                max_stale: max_stale.unwrap_or(SyncConfig::MAX_STALE),
+            };
+            Some((config, links))
+        }
+        Err(error) => {
+            reader.report(&from.span, || format!("'{name}.from': {error}"));
+            None
+        }
+    }
+}
+
+/// Checks that vaults lead to vaults that are there, and never back to themselves.
+pub(super) fn check(
+    reader: &Reader<'_>,
+    known: &Known,
+    vaults: &BTreeMap<VaultId, VaultConfig>,
+    links: &BTreeMap<VaultId, Links>,
+) {
+    for (id, to) in links {
+        for (text, span) in to {
+            let at = At {
+                value: text.as_str(),
+                span: span.clone(),
+            };
+            let Some(next) = known_vault(reader, &at, known) else {
+                continue;
+            };
+            if let Some(way) = way_back(&next, id, vaults, &mut vec![id.clone()]) {
+                let way: Vec<_> = way.iter().map(VaultId::as_str).collect();
+                let message = || format!("[vault.{id}] leads back to itself: {}", way.join(" -> "));
+                reader.report(span, message);
+            }
+        }
+    }
+}
+
+/// The way from `here` to `id`, over what was passed already; also one that is too long.
+fn way_back(
+    here: &VaultId,
+    id: &VaultId,
+    vaults: &BTreeMap<VaultId, VaultConfig>,
+    passed: &mut Vec<VaultId>,
+) -> Option<Vec<VaultId>> {
+    passed.push(here.clone());
+    if here == id {
+        return Some(passed.clone());
+    }
+    // A loop that does not come by `id` is told where it is; this way must end all the same.
+    let again = passed.iter().filter(|it| *it == here).count() > 1;
+    let found = match vaults.get(here) {
+        Some(vault) if !again && passed.len() <= vaults.len() => vault
+            .leads_to()
+            .find_map(|next| way_back(next, id, vaults, passed)),
+        _ => None,
+    };
+    passed.pop();
+    found
+}
+
+/// How many chains lie within each other, counted from this one.
+pub(super) fn depth(vault: &VaultConfig, vaults: &BTreeMap<VaultId, VaultConfig>) -> usize {
+    fn below(vault: &VaultConfig, vaults: &BTreeMap<VaultId, VaultConfig>, left: usize) -> usize {
+        let Some(left) = left.checked_sub(1) else {
+            return 1;
+        };
+        let members = vault.leads_to().filter_map(|id| vaults.get(id));
+        let deepest = members.map(|member| below(member, vaults, left)).max();
+        deepest.map_or(0, |deepest| deepest + 1)
+    }
+    below(vault, vaults, MOST_NESTED + 1)
+}
+
+/// Reports chains that are nested too deep.
+pub(super) fn check_depth(reader: &Reader<'_>, vaults: &BTreeMap<VaultId, VaultConfig>) {
+    for vault in vaults.values().filter(|vault| vault.chain.is_some()) {
+        if depth(vault, vaults) > MOST_NESTED {
+            let message = || format!("more than {MOST_NESTED} vaults lie within each other here");
+            reader.report(&vault.span, message);
+        }
+    }
+}
