@@ -1,8 +1,9 @@
-//! The backends that this program has: the only place that ties them to the broker.
+//! The backends that this program has.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use strongroom::config::Backends;
 use strongroom::{Registry, VaultTable};
 use strongroom_backend::{Error, ErrorKind};
 use strongroom_backend_local::{Config, LocalBackend};
@@ -12,7 +13,7 @@ use crate::commands::keys;
 /// Every backend that the configuration in `file` may name.
 pub(crate) fn registry(file: &Path) -> Registry {
     let draft = keys::draft_beside(file);
-    Registry::new().with("local", move |vault: &VaultTable<'_>| {
+    strongroom_backends::registry().with("local", move |vault: &VaultTable<'_>| {
         let settings: Config = vault.settings()?;
         let store = LocalBackend::open(&settings, &vault.base_dir()).map_err(|error| {
             if error.kind() != ErrorKind::Unauthenticated || !draft.exists() {
@@ -29,6 +30,6 @@ pub(crate) fn registry(file: &Path) -> Registry {
 }
 
 /// Their names, for reading a configuration without a broker.
-pub(crate) fn names() -> strongroom::config::Backends {
-    strongroom::config::Backends::new(["local", "memory"])
+pub(crate) fn names() -> Backends {
+    strongroom_backends::registry().names()
 }

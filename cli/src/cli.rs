@@ -28,9 +28,10 @@ Begin:
   strongroom run billing.wasm                  with the grants of its entry in strongroom.toml
 
 Environment:
-  STRONGROOM_CONFIG   the configuration file, where `--config` names none
-  STRONGROOM_LOG      what is logged on standard error: off, error (default), warn, info, debug, trace
-  NO_COLOR            no colours
+  STRONGROOM_CONFIG      the configuration file, where `--config` names none
+  STRONGROOM_WORKSPACE   the workspace, where `--workspace` names none
+  STRONGROOM_LOG         what is logged on standard error: off, error (default), warn, info, debug, trace
+  NO_COLOR               no colours
 
 Exit codes:
   0 done   1 failed   2 wrong usage, reference, key or configuration   3 denied
@@ -41,6 +42,10 @@ pub(crate) struct Cli {
     /// configuration directory]
     #[arg(long, value_name = "F", global = true)]
     config: Option<PathBuf>,
+
+    /// The workspace of the configuration to use [default: $STRONGROOM_WORKSPACE, else none]
+    #[arg(long, value_name = "NAME", global = true)]
+    workspace: Option<String>,
 
     /// Machine-readable output: one JSON document on standard output, errors as one on standard error
     #[arg(long, global = true)]
@@ -95,7 +100,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<u8, Failure> {
     process::start_log()?;
-    let context = Context::new(cli.config, cli.json);
+    let context = Context::new(cli.config, cli.workspace, cli.json);
     // One thread is enough for one command, and starts fastest.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

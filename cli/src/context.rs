@@ -8,18 +8,29 @@ use strongroom::{Broker, Session};
 use crate::backends;
 use crate::failure::Failure;
 
+const WORKSPACE: &str = "STRONGROOM_WORKSPACE";
+
 /// The global options, and the way from them to a broker.
 #[derive(Debug)]
 pub(crate) struct Context {
     /// What `--config` named.
     pub(crate) config: Option<PathBuf>,
+    /// What `--workspace` named, else `$STRONGROOM_WORKSPACE`.
+    workspace: Option<String>,
     /// Whether the answer is one JSON document.
     pub(crate) json: bool,
 }
 
 impl Context {
-    pub(crate) fn new(config: Option<PathBuf>, json: bool) -> Self {
-        Self { config, json }
+    pub(crate) fn new(config: Option<PathBuf>, workspace: Option<String>, json: bool) -> Self {
+        let named = || std::env::var_os(WORKSPACE).filter(|name| !name.is_empty());
+        // What is not Unicode names no workspace, and the error then shows what was asked for.
+        let workspace = workspace.or_else(|| named().map(|name| name.to_string_lossy().into()));
+        Self {
+            config,
+            workspace,
+            json,
+        }
     }
 
     /// Where the configuration is: `--config`, `$STRONGROOM_CONFIG`, the current folder, the
@@ -40,7 +51,7 @@ impl Context {
     /// There is none, it is wrong, or others may write it.
     pub(crate) fn load(&self) -> Result<(Found, Config), Failure> {
         let found = self.find()?;
-        let config = Config::load(&found.path, &backends::names())
+        let config = Config::load_in(&found.path, &backends::names(), self.workspace.as_deref())
             .map_err(|wrong| Failure::usage(wrong.to_string()))?;
         Ok((found, config))
     }

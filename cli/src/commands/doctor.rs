@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use serde_json::json;
 use strongroom::audit::{self, Location, Verify, first_key_path};
-use strongroom::backend::VaultId;
-use strongroom::config::{AuditConfig, Config};
-use strongroom::{Broker, CallError, RolledBack};
+use strongroom::backend::{VaultId, Which};
+use strongroom::config::{AuditConfig, Config, VaultConfig};
+use strongroom::{Broker, CallError, ErrorCode, RolledBack};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -60,8 +60,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     match context.broker().await {
         Ok(broker) => {
             checks.audit_log(&broker);
-            for vault in config.vaults.keys() {
-                if args.vault.as_ref().is_none_or(|only| only == vault) {
+            for vault in config.vaults.values() {
+                if args.vault.as_ref().is_none_or(|only| *only == vault.id) {
                     checks.vault(&broker, vault).await;
                 }
             }
@@ -185,7 +185,8 @@ impl Checks {
         }
     }
 
-    async fn vault(&mut self, broker: &Broker, vault: &VaultId) {
+    async fn vault(&mut self, broker: &Broker, config: &VaultConfig) {
+        let vault = &config.id;
         let subject = format!("vault {vault}");
         let bar = output::progress(1, "checking");
         let lines = broker.check_vault(vault).await;
@@ -193,22 +194,44 @@ impl Checks {
         match lines {
             Ok(lines) => lines.into_iter().for_each(|line| self.good(&subject, line)),
             // Whatever else is tried would fail in the same way.
-            Err(error) => return self.bad(subject, explained(error, vault)),
+            Err(error) => return self.bad(subject, explained(error, config)),
         }
-        let listed = async {
-            let session = broker.operator()?.via("strongroom doctor");
-            session.list(&format!("{vault}:"), None).await
+        let session = match broker.operator() {
+            Ok(session) => session.via("strongroom doctor"),
+            Err(error) => return self.bad(subject, error.into()),
         };
+        let all = format!("{vault}:");
+        let listed = session.list(&all, None);
         let names = |page: strongroom::Page| match (page.references.len(), page.cursor) {
             (0, _) => "lists: no secrets yet".to_owned(),
             (1, None) => "lists: 1 secret".to_owned(),
             (count, None) => format!("lists: {count} secrets"),
             (count, Some(_)) => format!("lists: {count} secrets and more"),
         };
-        self.add(
-            subject,
-            listed.await.map(names).map_err(|e| explained(e, vault)),
-        );
+        // A store that cannot list has said so above, and is none the worse for it.
+        match listed.await {
+            Err(error) if matches!(error.code, ErrorCode::Unsupported(_)) => {}
+            listed => self.add(
+                &subject,
+                listed.map(names).map_err(|e| explained(e, config)),
+            ),
+        }
+        if let Some(canary) = &config.canary {
+            let reference = format!("{vault}:{canary}");
+            let read = session.get(&reference, Which::Current);
+            let told = |secret: strongroom::Secret| match secret.version {
+                0 => format!("reads {canary}"),
+                version => format!("reads {canary}, version {version}"),
+            };
+            let missing = |error: CallError| match error.code {
+                ErrorCode::NotFound => {
+                    Failure::not_found(format!("its canary {canary} is not there"))
+                        .hint(format!("write it: strongroom set {vault}:{canary}"))
+                }
+                _ => explained(error, config),
+            };
+            self.add(&subject, read.await.map(told).map_err(missing));
+        }
     }
 
     fn finish(self, context: &Context) -> Result<(), Failure> {
@@ -279,25 +302,38 @@ impl Checks {
 }
 
 /// The failure with a next step that is not "run doctor".
-fn explained(error: CallError, vault: &VaultId) -> Failure {
+fn explained(error: CallError, config: &VaultConfig) -> Failure {
+    let vault = &config.id;
     let rolled_back = error
         .source()
         .is_some_and(|source| source.is::<RolledBack>());
     let mut failure = Failure::from(error);
+    let on_disk = matches!(&*config.backend, "local" | "files");
     failure.hint = Some(if rolled_back {
         format!(
             "find out who put it there; if you restored it yourself: \
              strongroom doctor --accept-rollback {vault}"
         )
     } else {
-        match failure.exit {
-            Exit::Unavailable => {
+        match (failure.exit, on_disk) {
+            (Exit::Unavailable, true) => {
                 "see that nothing else holds it and that its disk has room, then try again"
                     .to_owned()
             }
-            Exit::Usage => format!("mend the table [vault.{vault}], its key or its file's mode"),
-            Exit::NotFound => format!("see that the path in [vault.{vault}] is right"),
-            _ => "keep the file as it is, and restore the vault from its last backup".to_owned(),
+            (Exit::Unavailable, false) => {
+                "see that the service is up and reachable from here, then try again".to_owned()
+            }
+            (Exit::Usage, true) => {
+                format!("mend the table [vault.{vault}], its key or its file's mode")
+            }
+            (Exit::Usage, false) => format!(
+                "mend the table [vault.{vault}], the credentials it names, or what they may do"
+            ),
+            (Exit::NotFound, _) => format!("see that the path in [vault.{vault}] is right"),
+            (_, true) => {
+                "keep the file as it is, and restore the vault from its last backup".to_owned()
+            }
+            (_, false) => format!("see that [vault.{vault}] names the right service and place"),
         }
     });
     failure

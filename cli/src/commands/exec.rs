@@ -34,9 +34,20 @@ const CREDENTIALS: [(&str, &[&str]); 5] = [
             "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY",
             "AWS_SESSION_TOKEN",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         ],
     ),
-    ("azure-", &["AZURE_CLIENT_SECRET"]),
+    (
+        "azure-",
+        &[
+            "AZURE_CLIENT_SECRET",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+            "AZURE_FEDERATED_TOKEN_FILE",
+        ],
+    ),
     ("gcp-", &["GOOGLE_APPLICATION_CREDENTIALS"]),
     ("hashicorp-", &["VAULT_TOKEN"]),
     ("kubernetes", &["KUBECONFIG"]),
@@ -103,7 +114,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let path = find(program)?;
 
     let broker = context.broker().await?;
-    let removed = removed(&broker.config(), &args.keep)?;
+    let removed = removed(&broker.config(), &args.keep);
     let values = match broker.operator() {
         Ok(session) => read(&session.via("strongroom exec"), &args.env).await,
         Err(error) => Err(error.into()),
@@ -169,16 +180,13 @@ async fn read(
 }
 
 /// The variables of this process that the program must not have.
-fn removed(config: &Config, keep: &[OsString]) -> Result<BTreeSet<OsString>, Failure> {
+fn removed(config: &Config, keep: &[OsString]) -> BTreeSet<OsString> {
     let mut names: BTreeSet<OsString> = std::env::vars_os()
         .map(|(name, _)| name)
         .filter(|name| name.as_bytes().starts_with(OURS.as_bytes()))
         .collect();
+    names.extend(config.secret_variables().into_iter().map(OsString::from));
     for vault in config.vaults.values() {
-        let settings: serde_json::Value = vault
-            .settings()
-            .map_err(|wrong| Failure::usage(wrong.to_string()))?;
-        named_variables(&settings, &mut names);
         let known = CREDENTIALS
             .iter()
             .filter(|(backend, _)| vault.backend.starts_with(backend));
@@ -187,25 +195,7 @@ fn removed(config: &Config, keep: &[OsString]) -> Result<BTreeSet<OsString>, Fai
     for name in keep {
         names.remove(name);
     }
-    Ok(names)
-}
-
-/// Finds `env = "NAME"` and `something-env = "NAME"` wherever they stand in a vault's table.
-fn named_variables(settings: &serde_json::Value, names: &mut BTreeSet<OsString>) {
-    match settings {
-        serde_json::Value::Object(table) => {
-            for (key, value) in table {
-                match value.as_str() {
-                    Some(name) if key == "env" || key.ends_with("-env") => {
-                        names.insert(name.into());
-                    }
-                    _ => named_variables(value, names),
-                }
-            }
-        }
-        serde_json::Value::Array(all) => all.iter().for_each(|item| named_variables(item, names)),
-        _ => {}
-    }
+    names
 }
 
 /// The file that would be run: as named where the name has a slash, else the first on `PATH`.
@@ -229,21 +219,6 @@ fn find(program: &OsStr) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn variables_are_found_at_any_depth() {
-        let settings = serde_json::json!({
-            "key": { "env": "STORE_KEY" },
-            "auth": { "access-key-id-env": "ID", "deep": [{ "token-env": "TOKEN" }] },
-            "environment": "no", "path": "no",
-        });
-        let mut names = BTreeSet::new();
-        named_variables(&settings, &mut names);
-        assert_eq!(
-            names.into_iter().collect::<Vec<_>>(),
-            ["ID", "STORE_KEY", "TOKEN"]
-        );
-    }
 
     #[test]
     fn a_binding_needs_both_halves() {

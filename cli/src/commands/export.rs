@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strongroom::backend::{SecretValue, Which};
+use strongroom::backend::SecretValue;
 use strongroom::{ErrorCode, Session};
 
 use super::import::Format;
@@ -15,14 +15,15 @@ use crate::failure::{Exit, Failure};
 use crate::formats;
 use crate::input::WipedBuffer;
 use crate::output;
-use crate::transfer;
+use crate::transfer::{CHUNK, Selection, chunk_of};
 
-/// Write the secrets of a vault, or those under a prefix, as a .env or JSON file
+/// Write the secrets of a vault, those under a prefix or those that match a pattern, as a .env or JSON file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   strongroom export app-secrets: --format env --output .env
   strongroom export app-secrets:billing/ --format json
+  strongroom export 'app-secrets:billing/*' --format env
 
 The prefix is left out of the names, so that `import` to the same place gives the same secrets.
 Every value is one read on record.")]
@@ -42,13 +43,13 @@ pub(crate) struct Args {
 
 /// Runs `export`.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
-    let Some((_, prefix)) = args.from.split_once(':') else {
+    if !args.from.contains(':') {
         let vault = output::printable(&args.from);
         return Err(
             Failure::usage("export takes a vault, a colon and perhaps a prefix")
                 .hint(format!("write {vault}: for all of that vault")),
         );
-    };
+    }
     let format = args.format.unwrap_or(if context.json {
         Format::Json
     } else {
@@ -58,7 +59,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let file = args.output.as_deref().map(NewFile::create).transpose()?;
     let secrets = context
         .operate("strongroom export", async |session| {
-            read(session, &args.from, prefix, format).await
+            read(session, &args.from, format).await
         })
         .await?;
     let mut text = WipedBuffer::with_capacity(1 << 16);
@@ -71,40 +72,43 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
 
 type Secrets = Vec<(String, Arc<SecretValue>)>;
 
-async fn read(
-    session: &Session,
-    from: &str,
-    prefix: &str,
-    format: Format,
-) -> Result<Secrets, Failure> {
-    let references = transfer::references(session, from).await?;
+async fn read(session: &Session, from: &str, format: Format) -> Result<Secrets, Failure> {
+    // A prefix may end within a name here, and a single name is a prefix of its own.
+    let selection = match Selection::parse(session, from)? {
+        Selection::One(_) => Selection::Prefix(from.to_owned()),
+        many => many,
+    };
+    let references = selection.references(session).await?;
     if references.is_empty() {
         output::warning(&format!("{from} has no secrets"));
     }
-    let mut names = Vec::with_capacity(references.len());
+    let mut named = Vec::with_capacity(references.len());
     for reference in &references {
         let path = reference.path().as_str();
-        let name = path.strip_prefix(prefix).unwrap_or(path);
+        let name = path.strip_prefix(selection.base()).unwrap_or(path);
         check_name(name, &reference.to_string(), format)?;
-        names.push(name);
+        named.push((reference.to_string(), name));
     }
     let mut secrets = Vec::with_capacity(references.len());
     let bar = output::progress(references.len() as u64, "exporting");
-    for (reference, name) in references.iter().zip(names) {
-        let text = reference.to_string();
-        match session.get(&text, Which::Current).await {
-            Ok(secret) => {
-                check_value(&secret.value, &text, format)?;
-                secrets.push((name.to_owned(), secret.value));
+    for chunk in named.chunks(CHUNK) {
+        let texts: Vec<_> = chunk.iter().map(|(text, _)| text.clone()).collect();
+        let values = chunk_of(session, &texts).await?;
+        for ((text, name), value) in chunk.iter().zip(values) {
+            match value {
+                Ok(value) => {
+                    check_value(&value, text, format)?;
+                    secrets.push(((*name).to_owned(), value));
+                }
+                Err(error) if error.code == ErrorCode::NotFound => {
+                    output::warning(&format!(
+                        "{text} was deleted or has expired; it is left out"
+                    ));
+                }
+                Err(error) => return Err(Failure::from(error).while_doing(text)),
             }
-            Err(error) if error.code == ErrorCode::NotFound => {
-                output::warning(&format!(
-                    "{text} was deleted or has expired; it is left out"
-                ));
-            }
-            Err(error) => return Err(Failure::from(error).while_doing(text)),
+            bar.inc(1);
         }
-        bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(secrets)

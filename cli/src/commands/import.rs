@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::formats::{self, Variable};
 use crate::input::WipedBuffer;
 use crate::output;
-use crate::transfer::{self, Done, Tally, Target};
+use crate::transfer::{CHUNK, Done, Fingerprints, Tally, Target, Writer};
 
 /// The largest file that is read: far more than anyone keeps in one, and little enough to hold.
 const MAX_FILE: usize = 64 << 20;
@@ -110,13 +110,16 @@ async fn write(
     args: &Args,
     secrets: &[(Reference, SecretValue)],
 ) -> Result<Tally, Failure> {
+    let hashes = Fingerprints::new()?;
     let mut targets = Vec::with_capacity(secrets.len());
-    for (reference, value) in secrets {
-        let text = reference.to_string();
-        let target = transfer::compare(session, &text, value)
-            .await
-            .map_err(|error| Failure::from(error).while_doing(&text))?;
-        targets.push((text, target, value));
+    for chunk in secrets.chunks(CHUNK) {
+        let names: Vec<_> = chunk.iter().map(|(name, _)| name.to_string()).collect();
+        let wanted: Vec<_> = chunk.iter().map(|(_, value)| hashes.of(value)).collect();
+        let there = hashes.compare(session, &names, &wanted).await?;
+        for ((text, (_, value)), target) in names.into_iter().zip(chunk).zip(there) {
+            let target = target.map_err(|error| Failure::from(error).while_doing(&text))?;
+            targets.push((text, target, value));
+        }
     }
     let mut tally = Tally::new(args.dry_run);
     let blocked = !args.overwrite && targets.iter().any(|(_, t, _)| *t == Target::Differs);
@@ -130,12 +133,13 @@ async fn write(
             .hint("nothing was written; `--overwrite` replaces them"));
     }
     let bar = output::progress(targets.len() as u64, "importing");
+    let writer = Writer::new(session, args.overwrite);
     for (text, target, value) in targets {
         let done = match target {
             Target::Same => Ok(Done::Same),
             Target::Differs if !args.overwrite => Ok(Done::Differs),
-            Target::Differs => put(session, args, &text, value, Done::Overwritten).await,
-            Target::Missing => put(session, args, &text, value, Done::Created).await,
+            Target::Differs => put(&writer, args, &text, value, Done::Overwritten).await,
+            Target::Missing => put(&writer, args, &text, value, Done::Created).await,
         };
         tally.add(&text, done);
         bar.inc(1);
@@ -145,22 +149,14 @@ async fn write(
 }
 
 async fn put(
-    session: &Session,
+    writer: &Writer<'_>,
     args: &Args,
     target: &str,
     value: &SecretValue,
     done: Done,
 ) -> Result<Done, strongroom::CallError> {
     if !args.dry_run {
-        // Somebody may have written since the comparison; without --overwrite theirs stays.
-        let expected = (!args.overwrite).then_some(0);
-        let options = PutOptions {
-            expected,
-            ..PutOptions::default()
-        };
-        session
-            .set(target, SecretValue::copy_of(value.expose()), options)
-            .await?;
+        writer.put(target, value, PutOptions::default()).await?;
     }
     Ok(done)
 }

@@ -1,59 +1,11 @@
-//! What `import` and `copy` share: comparing before writing, and telling what came of each secret.
+//! Telling what came of each secret.
 
 use serde_json::json;
-use strongroom::backend::{Reference, SecretValue, Which};
-use strongroom::{CallError, ErrorCode, Session};
+use strongroom::CallError;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output;
-
-/// How a target compares with the value that is to be written there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Missing,
-    Same,
-    Differs,
-}
-
-/// Reads the target and compares in constant time.
-///
-/// # Errors
-///
-/// Whatever reading the target fails on, beside there being none.
-pub(crate) async fn compare(
-    session: &Session,
-    target: &str,
-    value: &SecretValue,
-) -> Result<Target, CallError> {
-    match session.get(target, Which::Current).await {
-        Ok(there) if *there.value == *value => Ok(Target::Same),
-        Ok(_) => Ok(Target::Differs),
-        Err(error) if error.code == ErrorCode::NotFound => Ok(Target::Missing),
-        Err(error) => Err(error),
-    }
-}
-
-/// All references that start with `prefix`, in order.
-///
-/// # Errors
-///
-/// Whatever listing fails on.
-pub(crate) async fn references(
-    session: &Session,
-    prefix: &str,
-) -> Result<Vec<Reference>, CallError> {
-    let mut all = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let page = session.list(prefix, cursor.as_deref()).await?;
-        all.extend(page.references);
-        match page.cursor {
-            Some(next) => cursor = Some(next),
-            None => return Ok(all),
-        }
-    }
-}
 
 /// What came of one secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
