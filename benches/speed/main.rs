@@ -17,6 +17,7 @@ mod disk;
 mod flood;
 mod measure;
 mod processes;
+mod remote;
 mod set;
 mod table;
 mod warm;
@@ -32,7 +33,7 @@ use table::Row;
 /// A row's name, which filters match, and what measures it.
 type Measure = (&'static str, fn(&Setting) -> Result<Vec<Row>>);
 
-const MEASURES: [Measure; 11] = [
+const MEASURES: [Measure; 14] = [
     ("warm-32", |s| s.wait(warm::of_size(s, 32, 1.5))),
     ("warm-25k", |s| s.wait(warm::of_size(s, 25_000, 1.15))),
     ("warm-denied", |s| s.wait(warm::denied(s))),
@@ -41,6 +42,9 @@ const MEASURES: [Measure; 11] = [
     ("cold", |s| s.wait(cold::gets(s))),
     ("set", |s| s.wait(set::durable(s))),
     ("list", |s| s.wait(cold::listings(s))),
+    ("remote-warm", |s| s.wait(remote::warm(s))),
+    ("remote-cold", |s| s.wait(remote::cold(s))),
+    ("remote-many", |s| s.wait(remote::many(s))),
     ("start", processes::start),
     ("memory", processes::memory),
     ("instructions", processes::instructions),

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+pub mod clients;
 mod guest;
 mod project;
 mod stores;

@@ -3,13 +3,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use strongroom::Broker;
 use strongroom::audit::Log;
 use strongroom::audit::{self, Location};
 use strongroom::backend::{PutOptions, SecretValue};
-use strongroom::{Broker, Registry, VaultTable};
-use strongroom_backend_local::{Config, LocalBackend};
 use tempfile::TempDir;
 
 use crate::{Result, target_dir};
@@ -38,6 +36,8 @@ pub enum Vault<'v> {
     Memory,
     /// A local store, made before, in this folder.
     Local(&'v Path),
+    /// What stands in the vault's table.
+    Table(&'v str),
 }
 
 impl Project {
@@ -55,6 +55,7 @@ impl Project {
         let vault = match vault {
             Vault::Memory => "backend = \"memory\"".to_owned(),
             Vault::Local(store) => local_table(store),
+            Vault::Table(text) => text.to_owned(),
         };
         let mut text = format!(
             "default-vault = \"v\"\n\n[vault.v]\n{vault}\n\n\
@@ -100,12 +101,8 @@ impl Project {
     ///
     /// Where it cannot be made.
     pub async fn broker(&self) -> Result<Broker> {
-        let registry = Registry::new().with("local", |vault: &VaultTable<'_>| {
-            let settings: Config = vault.settings()?;
-            Ok(Arc::new(LocalBackend::open(&settings, &vault.base_dir())?))
-        });
         Ok(Broker::builder()
-            .registry(registry)
+            .registry(strongroom_backends::registry())
             .config_file(self.config())
             .build()
             .await?)
