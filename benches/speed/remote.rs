@@ -106,7 +106,7 @@ pub(crate) async fn many(setting: &Setting) -> Result<Vec<Row>> {
         let mut turns = Turns::default();
         for turn in 0..=setting.scale.of(11, 1) {
             let (ours, values) = each(1, async { Ok(session.get_many(&names).await?) }).await?;
-            if let Some(Err(error)) = values.into_iter().find(Result::is_err) {
+            if let Some(Err(error)) = values.into_iter().find(|value| value.is_err()) {
                 return Err(error.into());
             }
             let (theirs, ()) = each(1, async {

@@ -26,7 +26,7 @@ enum Reader {
     Ssm(Box<aws_sdk_ssm::Client>, String),
     SecretsManager(Box<aws_sdk_secretsmanager::Client>, String),
     Gcp(Box<SecretManagerService>, String),
-    Kubernetes(Api<Secret>),
+    Kubernetes(Box<Api<Secret>>),
     Vault {
         client: reqwest::Client,
         folder: String,
@@ -168,7 +168,7 @@ async fn kubernetes(at: &Path, run: &str) -> Result<Service> {
              auth = {{ kubeconfig = \"{}\" }}\n",
             file.display()
         ),
-        reader: Reader::Kubernetes(Api::namespaced(client, run)),
+        reader: Reader::Kubernetes(Box::new(Api::namespaced(client, run))),
     })
 }
 

@@ -7,11 +7,7 @@
     reason = "a test ends where its helper fails"
 )]
 
-#[allow(
-    unused_imports,
-    unreachable_pub,
-    reason = "the tests of the store use the rest of it"
-)]
+#[allow(unreachable_pub, reason = "the tests of the store use the rest of it")]
 #[path = "../../../backends/azure/tests/fake/mod.rs"]
 mod fake;
 #[allow(unreachable_pub, reason = "the tests of the store use the rest of it")]
