@@ -23,7 +23,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::InvalidArgument`](super::ErrorCode::InvalidArgument) for more than 100.
+    /// [`ErrorCode::InvalidArgument`] for more than 100.
     pub async fn get_many(
         &self,
         references: &[String],
