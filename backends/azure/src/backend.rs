@@ -227,8 +227,14 @@ fn names(config: &Config) -> Result<Names> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<u8>> {
-    let failed = |error| config_fault(format!("cannot read {}: {error}", path.display()));
-    std::fs::read(path).map_err(failed)
+    let shown = path.display();
+    let failed = |error| config_fault(format!("cannot read {shown}: {error}"));
+    let pem = std::fs::read(path).map_err(failed)?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem);
+    if found.is_ok_and(|found| !found.is_empty()) {
+        return Ok(pem);
+    }
+    Err(config_fault(format!("{shown} holds no certificate in PEM")))
 }
 
 /// Waits for a change that goes on when its caller does not wait: several calls make it whole.

@@ -217,7 +217,7 @@ impl Inner {
         });
         self.update_all(&name, older.collect()).await?;
 
-        if self.deletion == Deletion::Soft {
+        if self.deletion == Deletion::Soft && newest.recoverable {
             match self.vault.delete(&name).await {
                 Ok(()) | Err(Fault::NotFound | Fault::Held(_)) => self.recent.add(&name),
                 // Nobody can read it any more, which is what was asked for.

@@ -88,7 +88,8 @@ impl Config {
 #[non_exhaustive]
 pub enum Deletion {
     /// Key Vault's own soft delete: the secret is purged after the vault's retention time. A write
-    /// soon after it has to wait for the service.
+    /// soon after it has to wait for the service. In an old vault without soft delete, where a delete
+    /// is for good, the same as `Disable`.
     #[default]
     Soft,
     /// The disabled versions stay where they are. Nothing waits, and nothing is ever purged.

@@ -48,6 +48,8 @@ pub(crate) enum Stopped {
     Audience,
     #[error("there was no token in time")]
     NoToken,
+    #[error("the login service gave an answer without a token")]
+    EmptyToken,
 }
 
 impl Http {
@@ -66,6 +68,7 @@ impl Http {
             .no_deflate()
             .no_brotli()
             .no_zstd()
+            .retry(reqwest::retry::never())
             .connect_timeout(limits::CONNECT)
             .timeout(limits::REQUEST)
             .https_only(!matches!(route, Route::Local));

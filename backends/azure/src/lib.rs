@@ -62,6 +62,8 @@ mod listing;
 mod pause;
 mod place;
 mod record;
+#[cfg(test)]
+mod replay;
 mod secret_file;
 mod stored;
 mod tags;

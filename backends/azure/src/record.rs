@@ -161,6 +161,7 @@ mod tests {
             enabled: true,
             expires: None,
             content_type: None,
+            recoverable: true,
             tags: Tags::default(),
         }
     }

@@ -48,6 +48,8 @@ pub(crate) struct Version {
     /// In seconds. The service tells it and does not act on it.
     pub(crate) expires: Option<u64>,
     pub(crate) content_type: Option<String>,
+    /// Whether the vault keeps what is deleted. Old vaults have no soft delete.
+    pub(crate) recoverable: bool,
     pub(crate) tags: Tags,
 }
 
@@ -246,6 +248,12 @@ impl Vault {
             Some(page) => Ok(listed(page?.into_model()?)?.len()),
         }
     }
+
+    /// Microsoft's client, for tests of what the product does not call.
+    #[cfg(test)]
+    pub(crate) fn client(&self) -> &SecretClient {
+        &self.client
+    }
 }
 
 const MALFORMED: Fault = Fault::Malformed("a part is missing or is of another secret");
@@ -312,6 +320,7 @@ fn version(
 ) -> Result<Version> {
     let attributes = attributes.ok_or(MALFORMED)?;
     let id = id.as_deref().and_then(|id| identity(id, name));
+    let level = attributes.recovery_level.as_ref();
     let number = attributes.created.and_then(seconds).ok_or(MALFORMED)?;
     Ok(Version {
         id: id.ok_or(MALFORMED)?,
@@ -320,6 +329,7 @@ fn version(
         enabled: attributes.enabled.unwrap_or(true),
         expires: attributes.expires.and_then(seconds),
         content_type,
+        recoverable: level.is_none_or(|level| level.as_ref().contains("Recoverable")),
         tags: Tags::from_service(tags.unwrap_or_default()),
     })
 }

@@ -34,6 +34,6 @@ fn target(name: &str, deletion: Deletion) -> Target {
     .without(
         "values::at_the_limit",
         "the trial's value is not text, and base64 leaves 19,200 of 25,600 bytes for such values: \
-         both limits are tried in tests/sizes.rs",
+         both limits are tried in tests/semantics.rs",
     )
 }

@@ -33,6 +33,8 @@ struct Call<'r> {
     base: String,
     segments: Vec<&'r str>,
     query: BTreeMap<String, String>,
+    /// What the vault does with deleted secrets.
+    level: &'static str,
 }
 
 type Answer = Result<Reply, Reply>;
@@ -43,6 +45,10 @@ pub(crate) fn respond(state: &mut State, request: &Request) -> Reply {
         .split_once('?')
         .map_or("", |(_, query)| query);
     let call = Call {
+        level: match state.soft_delete {
+            true => "Recoverable+Purgeable",
+            false => "Purgeable",
+        },
         request,
         base: format!("https://{}", request.header("host").unwrap_or_default()),
         segments: request.path().split('/').skip(1).collect(),
@@ -251,6 +257,12 @@ fn list(state: &mut State, call: &Call<'_>) -> Answer {
 
 fn delete(state: &mut State, call: &Call<'_>, name: &str) -> Answer {
     let (lag, at) = (state.lag, state.now());
+    if !state.soft_delete {
+        let stored = active(state, name)?;
+        let answer = bundle(call, &stored.name, stored.newest(), false);
+        state.secrets.remove(&name.to_ascii_lowercase());
+        return Ok(Reply::json(200, &answer.to_string()));
+    }
     let stored = active(state, name)?;
     stored.phase = match lag {
         0 => Phase::Deleted { at },
@@ -389,7 +401,7 @@ fn bundle(call: &Call<'_>, name: &str, version: &Version, with_value: bool) -> V
         "enabled": version.enabled,
         "created": version.created,
         "updated": version.updated,
-        "recoveryLevel": "Recoverable+Purgeable",
+        "recoveryLevel": call.level,
         "recoverableDays": 90,
     });
     for (name, time) in [("exp", version.exp), ("nbf", version.nbf)] {

@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) lag: u32,
     /// The most items of a page.
     pub(crate) page: usize,
+    /// Whether deleted secrets are kept; else a delete is for good.
+    pub(crate) soft_delete: bool,
     /// Whether the versions of a deleted secret are none, rather than not found.
     pub(crate) no_versions_of_deleted: bool,
     /// The operations that are refused.
@@ -103,6 +105,7 @@ impl Fake {
             started: local_seconds(),
             lag: 2,
             page: 25,
+            soft_delete: true,
             no_versions_of_deleted: true,
             denied: Vec::new(),
             throttled: 0,
