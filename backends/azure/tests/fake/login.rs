@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use strongroom_backend_testkit::wire::{Reply, Request};
 
-use super::{AUDIENCE, CLIENT, SECRET, State, TENANT};
+use super::{ASSERTION, AUDIENCE, CLIENT, SECRET, State, TENANT};
 
 /// The tokens given out.
 #[derive(Default)]
@@ -25,6 +25,15 @@ pub(crate) struct Tokens {
 impl Tokens {
     pub(crate) fn expire(&mut self) {
         self.given.clear();
+    }
+
+    /// A new token.
+    pub(crate) fn give(&mut self) -> String {
+        self.count += 1;
+        let claims = json!({ "aud": AUDIENCE, "appid": CLIENT, "jti": self.count });
+        let token = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        self.given.push(token.clone());
+        token
     }
 
     pub(crate) fn accepts(&self, token: &str) -> bool {
@@ -49,7 +58,7 @@ pub(crate) fn respond(state: &mut State, request: &Request) -> Option<Reply> {
         Some((400, 90_002, "invalid_request"))
     } else if given("client_id") != CLIENT {
         Some((400, 700_016, "unauthorized_client"))
-    } else if given("client_secret") != SECRET {
+    } else if given("client_secret") != SECRET && given("client_assertion") != ASSERTION {
         Some((401, 7_000_215, "invalid_client"))
     } else if given("scope") != format!("{AUDIENCE}/.default") {
         Some((400, 500_011, "invalid_resource"))
@@ -64,10 +73,7 @@ pub(crate) fn respond(state: &mut State, request: &Request) -> Option<Reply> {
         });
         return Some(Reply::json(status, &body.to_string()));
     }
-    tokens.count += 1;
-    let claims = json!({ "aud": AUDIENCE, "appid": CLIENT, "jti": tokens.count });
-    let token = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims.to_string()));
-    tokens.given.push(token.clone());
+    let token = tokens.give();
     let body = json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": token });
     Some(Reply::json(200, &body.to_string()))
 }

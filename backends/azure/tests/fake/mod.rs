@@ -33,6 +33,8 @@ pub(crate) const VAULT: &str = "fake-vault";
 pub(crate) const AUDIENCE: &str = "https://vault.azure.net";
 pub(crate) const TENANT: &str = "9f0c1d2e-0000-4000-8000-00000000feed";
 pub(crate) const CLIENT: &str = "3b2a1908-0000-4000-8000-00000000cafe";
+/// The token of a Kubernetes service account.
+pub(crate) const ASSERTION: &str = "assertion-of-a-pod";
 pub(crate) const SECRET: &str = "client-secret-of-the-fake";
 
 /// What the service's clock does.
