@@ -62,7 +62,7 @@ mod remote {
             pub(super) fn add(registry: Registry) -> Registry {
                 $(
                     #[cfg(feature = $feature)]
-                    let registry = registry.with($feature, |vault: &strongroom::VaultTable<'_>| {
+                    let registry = registry.with_remote($feature, |vault: &strongroom::VaultTable<'_>| {
                         let settings: $config = vault.settings()?;
                         let base = vault.base_dir();
                         let runtime = tokio::runtime::Handle::try_current()?;
