@@ -8,7 +8,6 @@ use aws_sdk_ssm::types::{
 use aws_smithy_types::DateTime;
 use strongroom_backend::SecretValue;
 use strongroom_backend_aws::Session;
-use strongroom_backend_remote::limits;
 use zeroize::Zeroizing;
 
 use crate::error::{Fault, Refused, Result};
@@ -25,6 +24,8 @@ const PAGE: i32 = 50;
 const HISTORY_PAGES: usize = 30;
 /// The most parameters of one listing: as many as an account can have, and some.
 const MOST_LISTED: usize = 200_000;
+/// The most pages of one listing. They need not be full, and more would outlast any deadline.
+const LIST_PAGES: usize = 2_000;
 /// The highest number that a version can have got: beyond it we need not ask.
 pub(crate) const MOST_VERSIONS: u64 = 1 << 53;
 
@@ -165,11 +166,11 @@ impl Service {
     /// The versions that are kept, oldest first.
     pub(crate) async fn history(&self, name: &str) -> Result<Vec<Kept>> {
         let mut kept = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         for _ in 0..HISTORY_PAGES {
             let call = self.0.get_parameter_history().name(name);
             let call = call.with_decryption(false).max_results(PAGE);
-            let output = call.set_next_token(token).send().await;
+            let output = call.set_next_token(token.clone()).send().await;
             let output = output.map_err(|error| Refused::new("ssm:GetParameterHistory", &error))?;
             for version in output.parameters.unwrap_or_default() {
                 kept.push(Kept {
@@ -178,7 +179,7 @@ impl Service {
                     description: version.description,
                 });
             }
-            token = next(output.next_token);
+            token = next(token, output.next_token)?;
             if token.is_none() {
                 kept.sort_by_key(|kept| kept.version);
                 kept.dedup_by_key(|kept| kept.version);
@@ -191,11 +192,11 @@ impl Service {
     /// The parameters that all `filters` match, in any order.
     pub(crate) async fn list(&self, filters: Vec<ParameterStringFilter>) -> Result<Vec<Listed>> {
         let mut listed: Vec<Listed> = Vec::new();
-        let mut token = None;
-        for _ in 0..limits::PAGES {
+        let mut token: Option<String> = None;
+        for _ in 0..LIST_PAGES {
             let call = self.0.describe_parameters().max_results(PAGE);
             let call = call.set_parameter_filters(Some(filters.clone()));
-            let output = call.set_next_token(token).send().await;
+            let output = call.set_next_token(token.clone()).send().await;
             let output = output.map_err(|error| Refused::new("ssm:DescribeParameters", &error))?;
             for parameter in output.parameters.unwrap_or_default() {
                 listed.push(Listed {
@@ -208,7 +209,7 @@ impl Service {
             if listed.len() > MOST_LISTED {
                 return Err(Fault::TooMany("more than 200,000 parameters"));
             }
-            token = next(output.next_token);
+            token = next(token, output.next_token)?;
             if token.is_none() {
                 return Ok(listed);
             }
@@ -278,8 +279,13 @@ fn number(version: i64) -> Result<u64> {
     }
 }
 
-fn next(token: Option<String>) -> Option<String> {
-    token.filter(|token| !token.is_empty())
+/// The token of the next page, and none after the last.
+fn next(before: Option<String>, token: Option<String>) -> Result<Option<String>> {
+    let token = token.filter(|token| !token.is_empty());
+    if token.is_some() && token == before {
+        return Err(Fault::Astray("the same page again"));
+    }
+    Ok(token)
 }
 
 fn millis(time: DateTime) -> u64 {

@@ -1,4 +1,11 @@
 //! The trials that every backend passes, against a server that imitates the service.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where its helper fails"
+)]
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -78,6 +78,11 @@ async fn found_region(auth: &Auth) -> Option<String> {
     Some(region.as_ref().to_owned())
 }
 
+/// A variable that the settings name and that has nothing in it.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable {0}, which 'auth' names, is not set")]
+pub(crate) struct Unset(String);
+
 /// Keys in environment variables, looked up when they are needed.
 #[derive(Debug)]
 struct Keys(KeyVariables);
@@ -91,9 +96,7 @@ impl Keys {
             (!text.is_empty()).then_some(text)
         };
         let needed = |name: &str| {
-            variable(name).ok_or_else(|| {
-                CredentialsError::not_loaded(format!("the variable {name} is not set"))
-            })
+            variable(name).ok_or_else(|| CredentialsError::not_loaded(Unset(name.to_owned())))
         };
         let id = needed(&self.0.access_key_id_env)?;
         let secret = needed(&self.0.secret_access_key_env)?;

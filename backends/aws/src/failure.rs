@@ -12,6 +12,7 @@ use strongroom_backend_remote::{Transport, status_kind, transport};
 
 use crate::clock;
 use crate::codes::known;
+use crate::credentials::Unset;
 use crate::http::TooLarge;
 
 /// Causes that are looked at: a chain is short, and one that is not must not hold us.
@@ -137,6 +138,9 @@ impl Failure {
     fn of_credentials(error: &(dyn StdError + 'static)) -> Option<Self> {
         let found = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
         let unauthenticated = ErrorKind::Unauthenticated;
+        if let Some(unset) = causes(error).find_map(|cause| cause.downcast_ref::<Unset>()) {
+            return Some(Self::new(unauthenticated, unset.to_string()));
+        }
         Some(match found {
             CredentialsError::CredentialsNotLoaded(_) => Self::new(
                 unauthenticated,
