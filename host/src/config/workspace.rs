@@ -95,11 +95,11 @@ pub(super) fn apply(
         None => {
             let known: Vec<_> = all.keys().map(|key| key.get_ref().as_ref()).collect();
             let has = match known.as_slice() {
-                [] => "the file has no [workspace.*]".to_owned(),
+                [] => "it has none".to_owned(),
                 known => format!("it has {}", known.join(", ")),
             };
             let near = nearest(name, known.iter().copied());
-            let message = format!("has no workspace {}{near}: {has}", quoted(name));
+            let message = format!("has no workspace {}{near} ({has})", quoted(name));
             Err(ConfigError::file(&source.file, message))
         }
     }

@@ -11,9 +11,11 @@
 mod support;
 
 mod audit;
+mod chain;
 mod decide;
 mod fresh;
 mod hang;
+mod layers;
 mod list;
 mod quota;
 mod race;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses what it needs")]
 #![allow(unreachable_pub, reason = "a module of tests has no outside")]
 
+pub mod far;
 pub mod guest;
 
 use std::fs;
@@ -72,7 +73,9 @@ impl Home {
     }
 
     pub async fn build(&self, registry: Registry) -> Broker {
-        let builder = Broker::builder().registry(registry);
+        let builder = Broker::builder()
+            .registry(registry)
+            .state_dir(self.path("state"));
         let file = self.path("strongroom.toml");
         builder.config_file(file).build().await.unwrap()
     }

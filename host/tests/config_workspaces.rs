@@ -1,0 +1,254 @@
+//! Workspaces, chains, layers and places, as the configuration has them.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
+use std::path::Path;
+
+use strongroom::backend::VaultId;
+use strongroom::config::{Backends, Config};
+
+fn parse(text: &str, workspace: Option<&str>) -> Result<Config, String> {
+    let backends = Backends::new(["local", "memory", "env"]).with_remote(["aws-ssm", "cloud"]);
+    let file = Path::new("/etc/s.toml");
+    Config::parse_in(text.as_bytes(), file, &backends, workspace)
+        .map_err(|error| error.to_string().replace("/etc/s.toml:", ""))
+}
+
+fn settings(config: &Config, vault: &str) -> String {
+    let vault = &config.vaults[&VaultId::parse(vault).unwrap()];
+    let table: toml::Table = vault.settings().unwrap();
+    table.to_string()
+}
+
+const WHOLE: &str = r#"default-vault = "prod"
+
+[vault.prod]
+backend = "aws-ssm"
+region = "eu-west-1"
+prefix = "/prod/"
+auth = { profile = "prod" }
+cache = { ttl = "5m" }
+
+[component.billing]
+grants = [ { vault = "prod", secrets = ["**"], actions = ["read", "write"] } ]
+
+[workspace.staging]
+default-vault = "extra"
+
+[workspace.staging.vault.prod]
+prefix = "/staging/"
+auth = { access-key-id-env = "ID", secret-access-key-env = "KEY" }
+cache = { max-stale = "2h" }
+
+[workspace.staging.vault.extra]
+backend = "memory"
+
+[workspace.staging.component.billing]
+grants = [ { vault = "extra", secrets = ["a"], actions = ["read"] } ]
+
+[workspace.laptop.vault.prod]
+backend = "local"
+path = "prod.vault"
+key = { env = "LAPTOP_KEY" }
+"#;
+
+#[test]
+fn a_workspace_is_laid_over_the_rest() {
+    let plain = parse(WHOLE, None).unwrap();
+    assert_eq!(plain.workspace(), None);
+    assert_eq!(plain.vaults.len(), 1);
+    assert_eq!(plain.default_vault.as_ref().unwrap().as_str(), "prod");
+
+    let staging = parse(WHOLE, Some("staging")).unwrap();
+    assert_eq!(staging.workspace(), Some("staging"));
+    assert_eq!(staging.default_vault.as_ref().unwrap().as_str(), "extra");
+    let text = settings(&staging, "prod");
+    assert!(text.contains("region = \"eu-west-1\""), "{text}");
+    assert!(text.contains("prefix = \"/staging/\""), "{text}");
+    assert!(text.contains("ID") && !text.contains("profile"), "{text}");
+    let grants = &staging.components.values().next().unwrap().grants;
+    assert_eq!(grants.len(), 1, "arrays are replaced");
+    assert_eq!(grants[0].vault.as_str(), "extra");
+    assert_eq!(grants[0].line, 25, "in the real file");
+
+    let laptop = parse(WHOLE, Some("laptop")).unwrap();
+    let text = settings(&laptop, "prod");
+    assert!(!text.contains("region"), "another backend replaces: {text}");
+    assert_eq!(laptop.digest(), plain.digest());
+}
+
+#[test]
+fn trust_and_secret_variables_are_of_the_whole_file() {
+    let plain = parse(WHOLE, None).unwrap();
+    let variables: Vec<_> = plain.secret_variables().into_iter().collect();
+    assert_eq!(variables, ["ID", "KEY", "LAPTOP_KEY"]);
+    let reached: Vec<_> = plain.reaches_out().iter().map(|r| &*r.what).collect();
+    assert_eq!(
+        reached,
+        [
+            "vault.prod.backend",
+            "workspace.staging.vault.prod.auth.access-key-id-env",
+            "workspace.staging.vault.prod.auth.secret-access-key-env",
+            "workspace.laptop.vault.prod.key.env",
+        ]
+    );
+    let staging = parse(WHOLE, Some("staging")).unwrap();
+    assert_eq!(staging.reaches_out(), plain.reaches_out());
+    assert_eq!(staging.secret_variables(), plain.secret_variables());
+}
+
+#[test]
+fn what_is_wrong_in_a_workspace_is_told_at_its_line() {
+    for (text, workspace, expected) in [
+        (
+            "[vault.a]\nbackend = 'memory'\n[workspace.w.vault.a]\ncache = { ttl = '5m' }",
+            Some("w"),
+            "4:9: 'cache' has no use here: backend 'memory' is always current",
+        ),
+        (
+            "[vault.a]\nbackend = 'memory'\n[workspace.w.vault.b]\nbackend = 'memry'",
+            Some("w"),
+            "4:11: unknown backend 'memry': did you mean 'memory'?",
+        ),
+        (
+            "[workspace.w]\nvaults = 1",
+            Some("w"),
+            "2:1: unknown key 'vaults': did you mean 'vault'?",
+        ),
+        (
+            "[workspace.w.audit]\npath = 'x'",
+            None,
+            "1:1: a workspace may not touch [audit]: one log records them all",
+        ),
+        (
+            "[workspace.w.vault.a]\nbackend = 'aws-ssm'\ntoken = 'x'",
+            None,
+            "3:1: 'token' would put a credential into this file: name the file or the variable that holds it",
+        ),
+        (
+            "[workspace.'a b']",
+            None,
+            "1:12: 'a b' is no workspace name: 1 to 64 letters, digits, '_' or '-'",
+        ),
+    ] {
+        assert_eq!(parse(text, workspace).unwrap_err(), expected, "{text}");
+    }
+    let unknown = parse(WHOLE, Some("stagng")).unwrap_err();
+    assert_eq!(
+        unknown,
+        " has no workspace 'stagng': did you mean 'staging'? (it has laptop, staging)"
+    );
+    let none = parse("", Some("w")).unwrap_err();
+    assert!(none.contains("has no workspace 'w'"), "{none}");
+}
+
+#[test]
+fn vaults_over_one_place_are_refused_with_both_lines() {
+    for (one, two, same) in [
+        ("region = 'a'", "region = 'a'", true),
+        (
+            "region = 'a'\nprefix = '/p/'",
+            "prefix = '/p'\nregion = 'a'",
+            true,
+        ),
+        (
+            "region = 'a'\ncache = false",
+            "region = 'a'\nretry = { attempts = 1 }",
+            true,
+        ),
+        ("region = 'a'\nnames = { x = 'Y' }", "region = 'a'", true),
+        ("region = 'a'", "region = 'b'", false),
+        (
+            "auth = { profile = 'a' }",
+            "auth = { profile = 'b' }",
+            false,
+        ),
+        ("prefix = '/p/a'", "prefix = '/p/b'", false),
+    ] {
+        let text = format!(
+            "[vault.one]\nbackend = 'cloud'\n{one}\n[vault.two]\nbackend = 'cloud'\n{two}\n"
+        );
+        let line = text.lines().position(|l| l == "[vault.two]").unwrap() + 1;
+        let told = format!("{line}:8: [vault.two] is the same place as [vault.one] in line 1");
+        match parse(&text, None) {
+            Err(error) => assert!(same && error == told, "{text}\n{error}"),
+            Ok(_) => assert!(!same, "{text}"),
+        }
+    }
+    let env =
+        "[vault.a]\nbackend = 'env'\nprefix = 'P_'\n[vault.b]\nbackend = 'env'\nprefix = 'P_'";
+    assert!(parse(env, None).unwrap_err().contains("same place"));
+}
+
+#[test]
+fn chains_lead_somewhere_and_never_back() {
+    let deep: String = (0..12)
+        .map(|n| format!("[vault.v{n}]\nchain = ['v{}']\n", n + 1))
+        .collect();
+    let deep = format!("{deep}[vault.v12]\nbackend = 'memory'\n");
+    for (text, expected) in [
+        (
+            "[vault.a]\nchain = []",
+            "1:8: [vault.a] has no 'chain': the ids of vaults, first asked first",
+        ),
+        ("[vault.a]\nchain = ['b']", "2:10: unknown vault 'b'"),
+        (
+            "[vault.b]\nbackend = 'memory'\n[vault.a]\nchain = ['b', 'b']",
+            "4:15: 'chain' holds 'b' twice",
+        ),
+        (
+            "[vault.b]\nbackend = 'memory'\n[vault.a]\nchain = ['b']\nbackend = 'memory'",
+            "5:11: a vault has a 'backend' or a 'chain', not both",
+        ),
+        (
+            "[vault.b]\nbackend = 'memory'\n[vault.a]\nchain = ['b']\ncache = false",
+            "5:9: 'cache' has no use here: each vault of a chain has its own",
+        ),
+        (
+            "[vault.b]\nbackend = 'memory'\n[vault.a]\nchain = ['b']\non-error = 'skip'",
+            "5:12: unknown word 'skip'",
+        ),
+        (
+            "[vault.b]\nbackend = 'memory'\n[vault.a]\nchain = ['b']\nregion = 'x'",
+            "5:1: unknown key 'region' in [vault.a]",
+        ),
+        (
+            "[vault.a]\nbackend = 'cloud'\ncache = { ttl = '5 parsecs' }",
+            "3:17: 'ttl': a duration is",
+        ),
+        (
+            "[vault.a]\nbackend = 'cloud'\ncache = { tll = '5m' }",
+            "3:11: unknown key 'tll' in [vault.a.cache]: did you mean 'ttl'?",
+        ),
+        (
+            "[vault.a]\nbackend = 'cloud'\ncache = true",
+            "3:9: 'vault.a.cache' must be a table, not a boolean",
+        ),
+        (
+            "[vault.a]\nbackend = 'cloud'\ndeadline = '1h'",
+            "3:12: 'deadline' must be from 100ms to 300s",
+        ),
+        (
+            "[vault.a]\nbackend = 'cloud'\nretry = { attempts = 0 }",
+            "3:22: 'attempts' must be from 1 to 10",
+        ),
+    ] {
+        let error = parse(text, None).unwrap_err();
+        assert!(error.starts_with(expected), "{text}\n{error}");
+    }
+    for text in [
+        "[vault.a]\nchain = ['a']",
+        "[vault.a]\nchain = ['b']\n[vault.b]\nchain = ['a']",
+        "[vault.a]\nchain = ['b']\n[vault.b]\nchain = ['c', 'd']\n[vault.c]\nbackend = 'memory'\n[vault.d]\nchain = ['a']",
+    ] {
+        let error = parse(text, None).unwrap_err();
+        assert!(error.contains("leads back to itself: a ->"), "{error}");
+    }
+    let error = parse(&deep, None).unwrap_err();
+    assert!(error.contains("lie within each other"), "{error}");
+}
