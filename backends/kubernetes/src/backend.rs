@@ -15,6 +15,7 @@ use crate::client::Api;
 use crate::config::{Auth, Config, Layout, MAX_KEEP_VERSIONS};
 use crate::error::Fault;
 use crate::foreign::Foreign;
+use crate::list::Wanted;
 use crate::own::{Own, now};
 use crate::record::MAX_OBJECT;
 use crate::watch::{self, Asked, Watched};
@@ -170,9 +171,14 @@ impl Backend for KubernetesBackend {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
+        let wanted = Wanted {
+            prefix,
+            after,
+            limit,
+        };
         match &self.layout {
-            Served::Own(own) => Ok(own.list(prefix, after, limit).await?),
-            Served::Foreign(foreign) => Ok(foreign.list(prefix, after, limit).await?),
+            Served::Own(own) => Ok(own.list(&wanted).await?),
+            Served::Foreign(foreign) => Ok(foreign.list(&wanted).await?),
         }
     }
 

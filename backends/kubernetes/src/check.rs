@@ -25,7 +25,7 @@ pub(crate) async fn check(store: &KubernetesBackend) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     who(api, &mut lines).await?;
     let (writes, creates) = match &store.layout {
-        Served::Own(own) => (true, own.creates_namespace()),
+        Served::Own(own) => (true, own.create_namespace),
         Served::Foreign(_) => (false, false),
     };
     namespace(api, creates, &mut lines).await?;

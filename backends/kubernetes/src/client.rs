@@ -11,16 +11,16 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
-use kube::client::{AuthError, Body, Client, ClientBuilder};
+use kube::client::{Body, Client, ClientBuilder};
 use kube::core::params::{GetParams, ListParams, WatchParams};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use strongroom_backend_remote::{limits, transport};
+use strongroom_backend_remote::limits;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::error::{Fault, Refusal, Result};
 use crate::object::{MetaObject, Page, SecretObject, parse};
+use crate::told::{not_made, not_sent, refusal};
 
 /// What asks for an object without its values.
 const METADATA: HeaderValue =
@@ -269,7 +269,7 @@ async fn within<T>(time: Duration, call: impl Future<Output = Result<T>>) -> Res
 }
 
 /// Reads a body to its end, or to `limit`.
-async fn collect(mut body: Body, limit: usize) -> Result<Zeroizing<Vec<u8>>> {
+pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Zeroizing<Vec<u8>>> {
     let mut whole = Zeroizing::new(Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| not_sent(&error))?;
@@ -295,113 +295,9 @@ fn grow(whole: &mut Zeroizing<Vec<u8>>, length: usize) {
     *whole = larger;
 }
 
-/// The longest text of a refusal that is read.
-const MAX_REFUSAL: usize = 64 << 10;
-
-/// What the server says in place of an answer.
-#[derive(Default, Deserialize)]
-struct Status {
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default)]
-    details: Option<Details>,
-}
-
-#[derive(Default, Deserialize)]
-struct Details {
-    #[serde(default)]
-    kind: Option<String>,
-    #[serde(default)]
-    causes: Option<Vec<Cause>>,
-}
-
-#[derive(Deserialize)]
-struct Cause {
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-async fn refusal(call: &'static str, response: Response<Body>) -> Result<Fault> {
-    let status = response.status().as_u16();
-    let body = collect(response.into_body(), MAX_REFUSAL).await;
-    // A text that is too long or no JSON is told by its status alone.
-    let told: Status = match body {
-        Ok(body) => serde_json::from_slice(&body).unwrap_or_default(),
-        Err(Fault::ReplyTooLong(_)) => Status::default(),
-        Err(error) => return Err(error),
-    };
-    let details = told.details.unwrap_or_default();
-    let causes = details.causes.unwrap_or_default();
-    Ok(Fault::Status(Refusal {
-        call,
-        status,
-        reason: told.reason.filter(|reason| is_code(reason)),
-        about: details.kind.filter(|kind| is_code(kind)),
-        terminating: causes
-            .iter()
-            .any(|cause| cause.reason.as_deref() == Some("NamespaceTerminating")),
-    }))
-}
-
-/// Whether this is a code of the service and not a text that may say anything.
-fn is_code(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-fn not_sent(error: &(dyn std::error::Error + 'static)) -> Fault {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(auth) = error.downcast_ref::<AuthError>() {
-            return not_logged_in(auth);
-        }
-        cause = error.source();
-    }
-    Fault::Transport(transport(error))
-}
-
-fn not_made(error: &kube::Error) -> Fault {
-    match error {
-        kube::Error::Auth(auth) => not_logged_in(auth),
-        kube::Error::RustlsTls(_) | kube::Error::InferKubeconfig(_) => Fault::Config(
-            "the certificates that we trust or log in with cannot be read: check \
-             `certificate-authority`, `client-certificate` and `client-key` of the kubeconfig"
-                .into(),
-        ),
-        _ => Fault::Config("the kubeconfig asks for what is not supported".into()),
-    }
-}
-
-/// What a program or a file that logs us in did wrong. What it wrote may be a credential.
-fn not_logged_in(error: &AuthError) -> Fault {
-    Fault::Auth(match error {
-        AuthError::ReadTokenFile(..) => "the token file cannot be read: check that it is there",
-        AuthError::InvalidBearerToken(_) | AuthError::InvalidBasicAuth(_) => {
-            "the token has characters that no token has: check the file or the kubeconfig"
-        }
-        AuthError::AuthExecStart(_) | AuthError::MissingCommand => {
-            "the program that the kubeconfig names for the login cannot be run: check its path"
-        }
-        AuthError::AuthExecRun { .. } => {
-            "the program that the kubeconfig names for the login failed: run it by hand"
-        }
-        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
-            "the program that the kubeconfig names for the login gave no credential"
-        }
-        _ => "the login that the kubeconfig describes did not work",
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_codes_of_the_service_are_repeated() {
-        assert!(is_code("AlreadyExists"));
-        for text in ["", "secrets \"a\" is forbidden", "a b", &"x".repeat(65)] {
-            assert!(!is_code(text), "{text}");
-        }
-    }
 
     #[tokio::test]
     async fn a_body_is_read_to_its_limit() {

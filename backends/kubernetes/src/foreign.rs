@@ -1,6 +1,6 @@
 //! Secrets that other tools wrote, read-only: a reference is `name/key`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -9,10 +9,10 @@ use strongroom_backend::{Description, Error, ListPage, Secret, SecretPath, Secre
 use strongroom_backend_remote::{Names, limits};
 
 use crate::client::Api;
-use crate::error::{Fault, Refusal, Result};
+use crate::error::{Fault, Result};
+use crate::list::{self, First, Wanted};
 use crate::naming;
 use crate::object::SecretObject;
-use crate::own::First;
 use crate::watch::Asked;
 
 /// How many requests of one call are under way at once.
@@ -20,8 +20,6 @@ const AT_ONCE: usize = 8;
 /// Objects on a page. The names of keys come with their values only: this many of the largest
 /// Secrets still fit into a reply.
 const PAGE: u32 = 10;
-/// How often a listing begins again when the server has forgotten its place.
-const RESTARTS: usize = 3;
 
 pub(crate) struct Foreign {
     pub(crate) api: Arc<Api>,
@@ -46,7 +44,7 @@ impl Foreign {
     /// Each Secret is read once, however many of its keys are asked for.
     pub(crate) async fn get_many(&self, paths: &[SecretPath]) -> Vec<Result<Secret>> {
         let places: Vec<_> = paths.iter().map(|path| self.place(path)).collect();
-        let names: std::collections::BTreeSet<String> = places
+        let names: BTreeSet<String> = places
             .iter()
             .flatten()
             .map(|(name, _)| name.clone())
@@ -106,40 +104,26 @@ impl Foreign {
         })
     }
 
-    pub(crate) async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage> {
-        for _ in 0..RESTARTS {
-            match self.list_once(prefix, after, limit).await {
-                Err(error) if error.refusal().is_some_and(Refusal::is_expired) => {}
-                listed => return listed,
-            }
-        }
-        self.list_once(prefix, after, limit).await
+    pub(crate) async fn list(&self, wanted: &Wanted<'_>) -> Result<ListPage> {
+        list::again(|| self.list_once(wanted)).await
     }
 
-    async fn list_once(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
+    async fn list_once(&self, wanted: &Wanted<'_>) -> Result<ListPage> {
         let mut params = ListParams {
             limit: Some(PAGE),
             ..ListParams::default()
         };
-        let mut first = First::new(limit);
+        let mut first = First::new(wanted);
         for _ in 0..limits::PAGES {
             let mut page = self.api.page(&params).await?;
             for object in page.items() {
-                first.extend(self.listed(object).into_iter().filter(|path| {
-                    path.as_str().starts_with(prefix) && after.is_none_or(|a| path.as_str() > a)
-                }));
+                first.extend(self.listed(object));
             }
-            params.continue_token = page.metadata.next.filter(|next| !next.is_empty());
-            if params.continue_token.is_none() {
+            if !list::follows(&mut params, page.metadata) {
                 return Ok(first.page());
             }
         }
-        Err(Fault::Reply("a list of Secrets that does not end"))
+        Err(list::ENDLESS)
     }
 
     /// The secrets in an object: its keys, but those that no path names.

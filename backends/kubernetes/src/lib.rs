@@ -55,11 +55,14 @@ mod config;
 mod connect;
 mod error;
 mod foreign;
+mod list;
 mod naming;
 mod object;
 mod own;
 mod record;
+mod told;
 mod watch;
+mod write;
 
 pub use backend::KubernetesBackend;
 pub use config::{Auth, Config, DEFAULT_KEEP_VERSIONS, Layout, MAX_KEEP_VERSIONS};

@@ -1,4 +1,12 @@
 //! The trials that every backend passes, against a real API server.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at whatever it did not expect"
+)]
 
 mod common;
 

@@ -1,4 +1,12 @@
 //! What `doctor` says: each step that works, and the first that does not with its cause.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at whatever it did not expect"
+)]
 
 mod common;
 
@@ -31,7 +39,7 @@ impl Kubeconfig {
             }
             None => folder().join("ca.crt"),
         };
-        let server = server.unwrap_or(real.trim());
+        let server = server.unwrap_or_else(|| real.trim());
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
              clusters:\n- name: k\n  cluster:\n    server: {server}\n    certificate-authority: {}\n\

@@ -1,4 +1,12 @@
 //! News of what others change: how soon, and after the connection was lost.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at whatever it did not expect"
+)]
 
 mod common;
 

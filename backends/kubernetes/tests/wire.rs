@@ -1,4 +1,12 @@
 //! What no honest API server does, and what our requests look like.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at whatever it did not expect"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

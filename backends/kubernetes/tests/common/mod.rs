@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use strongroom_backend::{PutOptions, SecretPath, SecretValue};
+use strongroom_backend::{Backend, Error, ErrorKind, PutOptions, SecretPath, SecretValue, Which};
 use strongroom_backend_kubernetes::{Auth, Config, KubernetesBackend};
 use strongroom_backend_remote::Endpoint;
 
@@ -86,6 +86,27 @@ pub(crate) fn value(text: &str) -> SecretValue {
 
 pub(crate) fn plain() -> PutOptions {
     PutOptions::default()
+}
+
+pub(crate) async fn read(store: &KubernetesBackend, text: &str) -> Result<String, Error> {
+    let secret = store.get(&path(text), Which::Current).await?;
+    Ok(String::from_utf8(secret.value.expose().to_vec()).unwrap())
+}
+
+/// What is in a Secret.
+pub(crate) async fn data(admin: &Admin, name: &str) -> BTreeMap<String, Vec<u8>> {
+    let object = admin.secrets().get(name).await.unwrap();
+    let data = object.data.unwrap_or_default().into_iter();
+    data.map(|(key, ByteString(bytes))| (key, bytes)).collect()
+}
+
+/// Must fail so, with these words for the operator.
+pub(crate) fn is<T>(result: Result<T, Error>, kind: ErrorKind, words: &str) {
+    let Err(error) = result else {
+        panic!("done, although {words}");
+    };
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains(words), "{error}");
 }
 
 /// The administrator of a namespace that exists.
