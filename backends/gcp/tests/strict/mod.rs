@@ -10,14 +10,14 @@
     reason = "a test may stop at whatever it did not expect"
 )]
 
-mod state;
+pub(crate) mod state;
 
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use strongroom_backend_testkit::wire::{Identity, Reply, Request, Wire};
 
-pub(crate) use state::State;
+use state::State;
 
 /// The server, and what it holds.
 pub(crate) struct Strict {
