@@ -256,7 +256,8 @@ impl Backend for SsmBackend {
         let mut lines = self.session.check().await?;
         self.may_list().await?;
         lines.push(format!(
-            "may list the parameters under {}",
+            "reached Parameter Store {}; may list the parameters under {}",
+            self.session.way(),
             self.naming.prefix()
         ));
         lines.extend(self.session.clock_line());

@@ -114,5 +114,9 @@ async fn the_operator_learns_who_they_are() {
         text.contains("may list the parameters under /rejections/"),
         "{text}"
     );
+    assert!(
+        text.contains("reached Parameter Store in plain HTTP"),
+        "{text}"
+    );
     assert!(text.contains("clock"), "{text}");
 }

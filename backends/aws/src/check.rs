@@ -48,6 +48,14 @@ impl Session {
         Ok(lines)
     }
 
+    /// How the service is reached, for the operator.
+    pub fn way(&self) -> &'static str {
+        match &self.endpoint {
+            Some(endpoint) if endpoint.starts_with("http://") => "in plain HTTP, on this machine",
+            _ => "over TLS",
+        }
+    }
+
     /// What the replies so far tell of the clocks; none where they had no date.
     pub fn clock_line(&self) -> Option<String> {
         self.clock.seconds().map(clock::line)
