@@ -172,8 +172,20 @@ const AFTER_BASE: &[(&str, &str)] = &[
         "6:8: 'sync' is not built in yet: remove it",
     ),
     (
-        "[vault.b]\nbackend = 'memory'\n[vault.b.fields]\n'a' = { of = 'b', field = 'c' }",
-        "6:1: 'fields' is not built in yet: remove it",
+        "[vault.b]\nbackend = 'memory'\n[vault.b.fields]\n'a' = { of = 'b' }",
+        "7:7: [vault.b.fields.'a'] has no 'field', as in { of = \"db/main\", field = \"password\" }",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\n[vault.b.fields]\n'a' = { of = 'b', field = 'c' }\n'b' = { of = 'c', field = 'c' }",
+        "7:7: 'of' must be a secret of the vault, not another bound name",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\n[vault.b.fields]\n'a/' = { of = 'b', field = 'c' }",
+        "7:1: 'a/': a path segment is empty: remove the leading, trailing or doubled '/'",
+    ),
+    (
+        "[role.r]\ngrants = [{ vault = 'app', secrets = ['a'], actions = ['read', 'write'], field = 'x' }]",
+        "5:82: 'field' goes with the actions 'read' and 'list' alone",
     ),
     (
         "[vault.b]\nbackend = 'local'\n[vault.b.names]\n'a' = 'B'",

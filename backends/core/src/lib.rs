@@ -10,6 +10,7 @@ mod capabilities;
 mod changes;
 mod error;
 mod history;
+pub mod json;
 mod memory;
 mod notice;
 mod reference;

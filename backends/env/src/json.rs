@@ -6,14 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::str::Chars;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use strongroom_backend::SecretValue;
-use zeroize::{Zeroize, Zeroizing};
+use strongroom_backend::{SecretValue, json};
 
 use crate::error::{Fault, Result};
 use crate::listing::MAX_ENTRIES;
@@ -52,17 +50,12 @@ impl<'t> Keys<'t> {
         let Some(raw) = self.0.get(key) else {
             return Ok(None);
         };
-        let text = raw.get();
-        let inner = text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'));
-        match inner {
-            None => Ok(Some(SecretValue::copy_of(text.as_bytes()))),
-            Some(inner) => unescape(inner).map(Some).ok_or_else(|| Fault::Damaged {
+        json::text(raw.get())
+            .map(Some)
+            .ok_or_else(|| Fault::Damaged {
                 path: path.to_owned(),
                 text: format!("the value of the key {key} has an escape that is no character"),
-            }),
-        }
+            })
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -103,53 +96,6 @@ impl<'de> Deserialize<'de> for Keys<'de> {
 
         deserializer.deserialize_map(Object)
     }
-}
-
-/// The text that a JSON string without its quotes stands for; none where an escape stands for half
-/// a character.
-fn unescape(inner: &str) -> Option<SecretValue> {
-    // No escape is shorter than what it stands for, so this never grows.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(inner.len()));
-    let mut rest = inner.chars();
-    while let Some(next) = rest.next() {
-        let sign = match next {
-            '\\' => match rest.next()? {
-                sign @ ('"' | '\\' | '/') => sign,
-                'b' => '\u{8}',
-                'f' => '\u{c}',
-                'n' => '\n',
-                'r' => '\r',
-                't' => '\t',
-                'u' => unicode(&mut rest)?,
-                _ => return None,
-            },
-            sign => sign,
-        };
-        let mut utf8 = [0; 4];
-        bytes.extend_from_slice(sign.encode_utf8(&mut utf8).as_bytes());
-        utf8.zeroize();
-    }
-    Some(SecretValue::copy_of(&bytes))
-}
-
-fn unicode(rest: &mut Chars<'_>) -> Option<char> {
-    let first = hex(rest)?;
-    match first {
-        0xd800..=0xdbff => {
-            if (rest.next()?, rest.next()?) != ('\\', 'u') {
-                return None;
-            }
-            let second = hex(rest).filter(|second| (0xdc00..=0xdfff).contains(second))?;
-            char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
-        }
-        first => char::from_u32(first),
-    }
-}
-
-fn hex(rest: &mut Chars<'_>) -> Option<u32> {
-    (0..4).try_fold(0, |number, _| {
-        Some(number << 4 | rest.next()?.to_digit(16)?)
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The rules of chains.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "helpers of tests stand outside test functions"
 )]
 

@@ -53,7 +53,7 @@ async fn read(session: &Session, args: &Args, json: bool) -> Result<(), Failure>
         None => None,
     };
     let value = match &field {
-        Some(field) => field.as_slice(),
+        Some(field) => field.expose(),
         None => secret.value.expose(),
     };
     if !json {

@@ -17,6 +17,11 @@ use crate::grants::Action;
 /// one message.
 const MAX_MANY: usize = 100;
 
+/// Which field of a secret was released; none: the whole value.
+type Field = Option<Arc<str>>;
+
+type Released<R> = Result<(R, Field), CallError>;
+
 impl Session {
     /// The current values of up to 100 secrets: one result for each, in the order asked. Needs
     /// `read` for each.
@@ -58,7 +63,12 @@ impl Session {
             now_us() / 1000,
             Instant::now(),
         );
-        let mut results: Vec<Option<Result<R, CallError>>> = Vec::with_capacity(references.len());
+        // With each, which field of the secret it is: what is granted at the end may be less.
+        let release = |hit: Hit<'_>| {
+            let field = hit.field.cloned();
+            (release(hit), field)
+        };
+        let mut results = Vec::with_capacity(references.len());
         for text in references {
             results.push(self.warm_read(text, Which::Current, &release).await);
         }
@@ -72,7 +82,8 @@ impl Session {
             .map(|result| result.unwrap_or_else(lost))
             .collect();
         self.withhold(&force, now, references, &mut results).await;
-        Ok(results)
+        let plain = |result: Result<_, _>| result.map(|(released, _)| released);
+        Ok(results.into_iter().map(plain).collect())
     }
 
     /// Fills in the results that are none yet: each vault is asked once for all that it has of them.
@@ -169,7 +180,7 @@ impl Session {
         began: &InForce,
         mut now: u64,
         texts: &[String],
-        results: &mut [Result<R, CallError>],
+        results: &mut [Released<R>],
     ) {
         let mut generation = began.generation;
         loop {
@@ -179,12 +190,20 @@ impl Session {
                 return;
             }
             (generation, now) = (force.generation, time);
-            let mut withheld: Vec<(Reference, &mut Result<R, CallError>)> = Vec::new();
+            let mut withheld: Vec<(Reference, &mut Released<R>)> = Vec::new();
             for (text, result) in texts.iter().zip(&mut *results) {
                 let Ok(reference) = self.parse_in(began, text) else {
                     continue;
                 };
-                if result.is_ok() && self.decide(&force, &[Action::Read], &reference).is_err() {
+                let Ok((_, released)) = result else {
+                    continue;
+                };
+                let granted = self.decide(&force, &[Action::Read], &reference);
+                let stands = granted.is_ok_and(|granted| {
+                    let field = granted.field();
+                    field.is_none() || field == released.as_ref()
+                });
+                if !stands {
                     *result = Err(CallError::denied());
                     withheld.push((reference, result));
                 }

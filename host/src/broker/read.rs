@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strongroom_audit::{
     AppendError, Cache as CacheState, Call, Durability, Entry, Outcome, Target, Text,
 };
-use strongroom_backend::{Reference, SecretValue, VersionNumbers, Which};
+use strongroom_backend::{Reference, SecretValue, VersionNumbers, Which, json};
 use strongroom_backend_layers::{Look, Standing};
 use tokio::time::Instant;
 
@@ -22,6 +22,8 @@ const ACTION: Action = Action::Read;
 pub(crate) struct Hit<'h> {
     pub(crate) value: &'h Arc<SecretValue>,
     pub(crate) version: u64,
+    /// The field that it is, where the grant gives no more of the secret.
+    pub(crate) field: Option<&'h Arc<str>>,
 }
 
 enum Warm<R> {
@@ -161,6 +163,7 @@ impl Session {
                 Answer::Value { value, version } => Warm::Done(Ok(release(Hit {
                     value,
                     version: *version,
+                    field: entry.field.as_ref(),
                 }))),
             },
         }
@@ -184,6 +187,7 @@ impl Session {
             Answer::Value { value, version } if *version == recorded => Some(Ok(release(Hit {
                 value,
                 version: *version,
+                field: entry.field.as_ref(),
             }))),
             _ => None,
         }
@@ -229,6 +233,7 @@ impl Session {
                     answer: Answer::Denied,
                     target,
                     grant: None,
+                    field: None,
                     detail: None,
                     generation: force.generation,
                     until: u64::MAX,
@@ -298,6 +303,7 @@ impl Session {
                 answer: Answer::NotFound,
                 target,
                 grant: Some(grant),
+                field: None,
                 detail: None,
                 generation: now.generation,
                 until: heard.until.min(granted.valid_until().unwrap_or(u64::MAX)),
@@ -334,16 +340,18 @@ impl Session {
             let wait = {
                 let locked = self.cache.as_ref().map(|cache| cache.lock());
                 let (now, again) = self.decide_again(granted, reference);
-                let (granted, refusal) = match again {
-                    Ok(_) if until <= now_us() / 1000 => (None, Some(CallError::not_found())),
-                    Ok(granted) => (Some(granted), None),
-                    Err(denied) => (None, Some(denied)),
+                let shown = match again {
+                    Ok(_) if until <= now_us() / 1000 => Err(CallError::not_found()),
+                    Ok(granted) => shown(&granted, &secret.value).map(|value| (granted, value)),
+                    Err(denied) => Err(denied),
                 };
-                let Some(granted) = granted else {
-                    drop(locked);
-                    let refusal = refusal.unwrap_or_else(CallError::denied);
-                    let on = (Some(target), None);
-                    return Err(self.refuse(&now, ACTION, on, refusal).await);
+                let (granted, value) = match shown {
+                    Ok(shown) => shown,
+                    Err(refusal) => {
+                        drop(locked);
+                        let on = (Some(target), None);
+                        return Err(self.refuse(&now, ACTION, on, refusal).await);
+                    }
                 };
                 let grant = self.shared.log.grant(granted.label());
                 let entry = Entry {
@@ -367,11 +375,12 @@ impl Session {
                     }
                     Ok(_) => {
                         let released = release(Hit {
-                            value: &secret.value,
+                            value: &value,
                             version: secret.version,
+                            field: granted.field(),
                         });
                         if let Some(locked) = locked {
-                            fetched.remember(locked, &granted, grant);
+                            fetched.remember(locked, value, &granted, grant);
                         }
                         return Ok(released);
                     }
@@ -443,7 +452,13 @@ struct Fetched<'t> {
 }
 
 impl Fetched<'_> {
-    fn remember(self, mut cache: cache::Locked<'_>, granted: &Granted, grant: Text) {
+    fn remember(
+        self,
+        mut cache: cache::Locked<'_>,
+        value: Arc<SecretValue>,
+        granted: &Granted,
+        grant: Text,
+    ) {
         let (Which::Current, Some(standing)) = (self.wanted.which, self.standing) else {
             return;
         };
@@ -451,11 +466,12 @@ impl Fetched<'_> {
         let granted_until = granted.valid_until().unwrap_or(u64::MAX);
         let entry = cache::Entry {
             answer: Answer::Value {
-                value: self.secret.value,
+                value,
                 version: self.secret.version,
             },
             target: self.wanted.target,
             grant: Some(grant),
+            field: granted.field().cloned(),
             detail: self.detail,
             generation: granted.generation(),
             until: self.until.min(expires).min(granted_until),
@@ -464,4 +480,13 @@ impl Fetched<'_> {
         };
         cache.insert(self.wanted.text, entry);
     }
+}
+
+/// What of a value the grant shows.
+fn shown(granted: &Granted, value: &Arc<SecretValue>) -> Result<Arc<SecretValue>, CallError> {
+    let Some(field) = granted.field() else {
+        return Ok(Arc::clone(value));
+    };
+    let field = json::field(value.expose(), field).map_err(strongroom_backend::Error::from)?;
+    Ok(Arc::new(field))
 }

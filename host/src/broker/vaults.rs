@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use strongroom_audit::Log;
-use strongroom_backend::{Backend, ChangeTable, StoreMark, VaultId};
-use strongroom_backend_layers::{self as layers, Direct, Member, Store};
+use strongroom_backend::{Backend, ChangeTable, SecretPath, StoreMark, VaultId};
+use strongroom_backend_layers::{self as layers, Direct, FieldOf, Fields, Member, Store};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::error::{CallError, ErrorCode};
 use super::registry::{OpenError, Registry};
-use crate::config::{ChainConfig, Config, VaultConfig, trust};
+use crate::config::{BoundField, ChainConfig, Config, VaultConfig, trust};
 
 /// How long a call to a vault that the configuration does not have may take: none is made.
 pub(crate) const DEADLINE: Duration = layers::Layers::DEADLINE;
@@ -186,7 +186,7 @@ impl Vault {
             self.compare(mark, &shared.log)?;
         }
         Ok(Opened {
-            store,
+            store: self.with_fields(store),
             mark: mark.map(|mark| mark.store),
         })
     }
@@ -213,6 +213,22 @@ impl Vault {
             }
         };
         Ok((store, raw.mark))
+    }
+
+    /// Adds the names that are bound to fields.
+    fn with_fields(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        if self.config.fields.is_empty() {
+            return store;
+        }
+        let field = |(name, bound): (&SecretPath, &BoundField)| {
+            let of = FieldOf {
+                of: bound.of.clone(),
+                field: Arc::clone(&bound.field),
+            };
+            (name.clone(), of)
+        };
+        let bound = self.config.fields.iter().map(field).collect();
+        Arc::new(Fields::new(store, bound))
     }
 
     /// A chain opens when all of its members do: only then is it known what it can do.

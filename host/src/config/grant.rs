@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use toml::de::DeValue;
 
+use super::fields::{MOST_FIELD, is_field};
 use super::parse::{Known, known_vault};
 use super::reader::{Section, quoted, section, wrong_type};
 use crate::grants::{Action, Actions, Grant, HttpHost, Pattern, nearest};
@@ -33,6 +36,7 @@ fn grant(mut section: Section<'_, '_>, known: &Known) -> Option<Grant> {
     let actions = actions(&mut section);
     let expires = expires(&mut section);
     let hosts = hosts(&mut section, actions);
+    let field = field(&mut section, actions);
     let line = reader.line(section.span());
     section.finish();
     Some(Grant {
@@ -41,6 +45,7 @@ fn grant(mut section: Section<'_, '_>, known: &Known) -> Option<Grant> {
         actions,
         expires,
         hosts,
+        field,
         line,
     })
 }
@@ -133,4 +138,20 @@ fn hosts(section: &mut Section<'_, '_>, actions: Actions) -> Vec<HttpHost> {
         _ => {}
     }
     hosts
+}
+
+/// A field goes with seeing: whatever else a grant allows is of the whole secret.
+fn field(section: &mut Section<'_, '_>, actions: Actions) -> Option<Arc<str>> {
+    let text = section.string("field")?;
+    let reader = section.reader;
+    if !is_field(text.value) {
+        let message = || format!("'field' must have 1 to {MOST_FIELD} bytes");
+        reader.report(&text.span, message);
+    }
+    let seeing = Actions::of(&[Action::Read, Action::List]);
+    if actions.union(seeing) != seeing {
+        let message = || "'field' goes with the actions 'read' and 'list' alone".into();
+        reader.report(&text.span, message);
+    }
+    Some(text.value.into())
 }

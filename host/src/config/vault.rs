@@ -241,7 +241,10 @@ pub(super) fn vault(
         table,
         source: source.clone(),
     };
-    refuse_unbuilt(&mut section);
+    if let Some(sync) = section.any("sync") {
+        let message = || "'sync' is not built in yet: remove it".into();
+        reader.report(&sync.span(), message);
+    }
     if section.any("chain").is_some() {
         if let Some(backend) = section.any("backend") {
             let message = || "a vault has a 'backend' or a 'chain', not both".into();
@@ -274,17 +277,6 @@ pub(super) fn vault(
     let (sync, links) = sync(&mut section, backend).unzip();
     vault.sync = sync;
     Some((vault, links.unwrap_or_default()))
-}
-
-/// Settings whose form is known and that the broker does not act on: silence would look like a copy that
-/// is kept, or a field that is served.
-fn refuse_unbuilt(section: &mut Section<'_, '_>) {
-    for key in ["fields", "sync"] {
-        if let Some(value) = section.any(key) {
-            let message = || format!("'{key}' is not built in yet: remove it");
-            section.reader.report(&value.span(), message);
-        }
-    }
 }
 
 /// The name of a backend that this program has.

@@ -127,6 +127,9 @@ impl fmt::Display for Explanation {
         match &self.decision {
             Ok(granted) => {
                 write!(f, "allowed by {}", granted.label())?;
+                if let Some(field) = granted.field() {
+                    write!(f, ", the field '{field}' alone")?;
+                }
                 if let Some(until) = granted.valid_until() {
                     write!(f, ", until {}", timestamp(until))?;
                 }

@@ -13,6 +13,7 @@ pub struct Granted {
     valid_until: Option<u64>,
     action: Action,
     scope: Scope,
+    field: Option<Arc<str>>,
 }
 
 /// What a proof is about.
@@ -30,6 +31,7 @@ impl Granted {
         valid_until: Option<u64>,
         action: Action,
         scope: Scope,
+        field: Option<Arc<str>>,
     ) -> Self {
         Self {
             label,
@@ -37,6 +39,7 @@ impl Granted {
             valid_until,
             action,
             scope,
+            field,
         }
     }
 
@@ -59,6 +62,11 @@ impl Granted {
     /// The action that was granted.
     pub fn action(&self) -> Action {
         self.action
+    }
+
+    /// The one field of the value, a JSON object, that may be seen; none: all of it.
+    pub fn field(&self) -> Option<&Arc<str>> {
+        self.field.as_ref()
     }
 
     /// Whether a remembered proof is still good under the policy of this generation at this time.

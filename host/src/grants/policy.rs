@@ -19,6 +19,8 @@ pub struct Grant {
     pub expires: Option<u64>,
     /// The hosts that `use-http` may send the value to.
     pub hosts: Vec<HttpHost>,
+    /// The one field of the value, a JSON object, that `read` gives; none: all of it.
+    pub field: Option<Arc<str>>,
     /// The line of the configuration that it stands on.
     pub line: usize,
 }
@@ -55,6 +57,31 @@ struct Asked<'a> {
     path: Option<&'a SecretPath>,
     /// Where `use-http` would send the value; none: not known yet.
     host: Option<(&'a str, u16)>,
+}
+
+/// What allows it.
+struct Found<'p> {
+    label: &'p Arc<str>,
+    valid_until: Option<u64>,
+    field: Option<&'p Arc<str>>,
+}
+
+impl<'p> Found<'p> {
+    fn of(label: &'p Arc<str>) -> Self {
+        Self {
+            label,
+            valid_until: None,
+            field: None,
+        }
+    }
+
+    fn by(rule: &'p Rule) -> Self {
+        Self {
+            valid_until: rule.grant.expires,
+            field: rule.grant.field.as_ref(),
+            ..Self::of(&rule.label)
+        }
+    }
 }
 
 impl Policy {
@@ -181,34 +208,51 @@ impl Policy {
         principal: &Principal,
         asked: &Asked<'_>,
         now_ms: u64,
-    ) -> Result<(&Arc<str>, Option<u64>), Denied> {
+    ) -> Result<Found<'_>, Denied> {
         match principal {
             Principal::Component { name, digest } => {
                 let subject = self.components.get(name).ok_or(Denied)?;
                 if !subject.admits(*digest) {
                     return Err(Denied);
                 }
-                let rule = subject
+                let mut rules = subject
                     .rules()
-                    .find(|rule| rule.grant.allows(asked, now_ms));
-                rule.map(|rule| (&rule.label, rule.grant.expires))
-                    .ok_or(Denied)
+                    .filter(|rule| rule.grant.allows(asked, now_ms));
+                // Grants only add: one of the whole value is not narrowed by one of a field.
+                let first = rules.next().ok_or(Denied)?;
+                let whole = match first.grant.field {
+                    None => Some(first),
+                    Some(_) => rules.find(|rule| rule.grant.field.is_none()),
+                };
+                Ok(Found::by(whole.unwrap_or(first)))
             }
             Principal::Operator { .. } if self.vaults.contains(asked.vault) => {
-                Ok((&self.operator, None))
+                Ok(Found::of(&self.operator))
             }
             Principal::Host { job }
                 if job.may(asked.action) && self.vaults.contains(asked.vault) =>
             {
-                Ok((&self.host, None))
+                Ok(Found::of(&self.host))
             }
             Principal::Operator { .. } | Principal::Host { .. } => Err(Denied),
         }
     }
 
-    fn proof(&self, found: (&Arc<str>, Option<u64>), action: Action, scope: Scope) -> Granted {
-        let (label, valid_until) = found;
-        Granted::new(label.clone(), self.generation, valid_until, action, scope)
+    fn proof(&self, found: Found<'_>, action: Action, scope: Scope) -> Granted {
+        let Found {
+            label,
+            valid_until,
+            field,
+        } = found;
+        let field = field.filter(|_| action == Action::Read).cloned();
+        Granted::new(
+            label.clone(),
+            self.generation,
+            valid_until,
+            action,
+            scope,
+            field,
+        )
     }
 
     pub(super) fn component_names(&self) -> impl Iterator<Item = &str> {

@@ -13,6 +13,7 @@ mod support;
 mod audit;
 mod chain;
 mod decide;
+mod fields;
 mod fresh;
 mod hang;
 mod layers;
