@@ -1,5 +1,6 @@
 //! The wire server answers what it was told, byte for byte and break for break.
 #![cfg(feature = "wire")]
+#![allow(clippy::unwrap_used, reason = "a test ends where its helper fails")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
