@@ -30,7 +30,7 @@ const MISSING_SHARE: usize = 8;
 ///
 /// A value is dropped at once when it is changed through this, and when the store answers not-found,
 /// permission-denied or unauthenticated (which drops everything). One whose change counter moved is
-/// never served again, and dropped by the next call for it or by [`Store::sweep`]. What is dropped
+/// never served again, and dropped by the next call for it or by [`Store::sweep`](crate::Store::sweep). What is dropped
 /// is wiped when its last reader is done. What others write elsewhere shows within `ttl`, and so
 /// does a change whose answer was lost and that the store carries out later; where the store gives
 /// notice of changes, at its next notice.
