@@ -14,8 +14,9 @@ use strongroom_backend::{
 use crate::config::Config;
 use crate::error::{self, Fault};
 use crate::notes::Notes;
+use crate::payload::MAX_VALUE;
 use crate::resource::Resource;
-use crate::service::{Life, MAX_VALUE, millis};
+use crate::service::{Life, millis};
 use crate::vault::{Vault, to_the_end};
 use crate::write::Write;
 use crate::{check, life, list, write};
@@ -108,8 +109,10 @@ impl Backend for GcpBackend {
     async fn describe(&self, path: &SecretPath) -> Result<Description> {
         let resource = self.vault.space.resource(path)?;
         let rest = &self.vault.rest;
+        // Both to their end: a request that is dropped takes its connection with it.
         let (secret, newest) =
-            futures::try_join!(rest.secret(&resource), rest.version(&resource, None))?;
+            futures::join!(rest.secret(&resource), rest.version(&resource, None));
+        let (secret, newest) = (secret?, newest?);
         let notes = self.vault.notes(path, &secret)?;
         let created = millis(secret.create_time.as_ref());
         Ok(Description {
@@ -144,8 +147,8 @@ impl Backend for GcpBackend {
     async fn versions(&self, path: &SecretPath) -> Result<Vec<VersionInfo>> {
         let resource = self.vault.space.resource(path)?;
         let rest = &self.vault.rest;
-        let (secret, versions) =
-            futures::try_join!(rest.secret(&resource), rest.versions(&resource))?;
+        let (secret, versions) = futures::join!(rest.secret(&resource), rest.versions(&resource));
+        let (secret, versions) = (secret?, versions?);
         if versions.is_empty() {
             return Err(Error::not_found());
         }

@@ -102,7 +102,11 @@ impl From<Fault> for Error {
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SignIn {
-    #[error("{}", .0.text())]
+    #[error(
+        "the service that gives out our tokens gave none: {}; without a file of credentials that is the \
+         metadata server, which only machines at Google have",
+        .0.text()
+    )]
     Temporary(Transport),
     #[error(
         "the credentials were not accepted: they are revoked, expired or of the wrong kind; sign in \

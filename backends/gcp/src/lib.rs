@@ -39,6 +39,9 @@
 //! - Expiry of a version.
 //! - `latest` is eventually consistent in the service: for some time after a write or a delete another
 //!   reader may still get what was current before.
+//! - A version that others disable or destroy is not found at once, but a listing goes on showing its secret
+//!   until a change made here notes it: versions are not part of the service's listing.
+//! - A secret that others delete as a whole and make again has numbers that start again at 1.
 //! - A write of metadata with a value is two calls of the service. They are made to their end whatever
 //!   the caller does, but a host that dies between them leaves the new value with the old metadata.
 //!
@@ -54,10 +57,12 @@ mod backend;
 mod check;
 mod config;
 mod error;
+mod gone;
 mod life;
 mod list;
 mod login;
 mod notes;
+mod payload;
 mod private;
 mod resource;
 mod rest;

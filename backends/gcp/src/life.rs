@@ -9,7 +9,7 @@ use futures::stream::{self, TryStreamExt};
 use strongroom_backend::{Error, SecretPath};
 
 use crate::error::{Fault, Result};
-use crate::notes::Gone;
+use crate::gone::Gone;
 use crate::resource::Resource;
 use crate::service::{Life, Turn, Version};
 use crate::vault::{Vault, pause};

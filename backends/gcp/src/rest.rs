@@ -1,7 +1,7 @@
 //! Calls of the service's REST interface: signed, bounded in time and size, never redirected.
 //!
 //! The client library's own transport reads a reply of any length whole, before anyone can look at
-//! it. This one takes its place (docs/adr/0010-gcp-transport.md); messages, error status and
+//! it. This one takes its place (docs/adr/0011-gcp-transport.md); messages, error status and
 //! credentials are the library's.
 
 use std::path::Path;

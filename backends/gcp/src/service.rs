@@ -1,9 +1,5 @@
 //! What this store asks of the service, a function each.
 
-use std::borrow::Cow;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use google_cloud_secretmanager_v1::model::secret_version::State;
 use google_cloud_secretmanager_v1::model::{
@@ -11,18 +7,14 @@ use google_cloud_secretmanager_v1::model::{
 };
 use google_cloud_wkt::Timestamp;
 use http::Method;
-use serde::Deserialize;
 use serde_json::json;
 use strongroom_backend::SecretValue;
 use strongroom_backend_remote::limits;
-use zeroize::Zeroizing;
 
 use crate::error::{Fault, Result};
+use crate::payload::Access;
 use crate::resource::Resource;
 use crate::rest::{self, Call, Done, NOT_A_MESSAGE, Rest};
-
-/// The largest value, by the service's own limit.
-pub(crate) const MAX_VALUE: usize = 64 << 10;
 
 /// Versions on a page. One has some 400 bytes.
 const VERSIONS_A_PAGE: usize = 1000;
@@ -79,7 +71,7 @@ impl Rest {
         Ok((told, value))
     }
 
-    /// Adds a version; `payload` is from [`payload`].
+    /// Adds a version; `payload` is from [`crate::payload::encode`].
     pub(crate) async fn add(&self, resource: &Resource, payload: Bytes) -> Result<u64> {
         let name = format!("{}:addVersion", resource.name());
         let added: SecretVersion = self.post(&name, &[], Some(payload)).await?.message()?;
@@ -224,79 +216,6 @@ impl Rest {
     }
 }
 
-/// The body of a request that adds `value`, with its checksum; wiped when dropped.
-pub(crate) fn payload(value: &SecretValue) -> Result<Bytes> {
-    const BEFORE: &[u8] = b"{\"payload\":{\"data\":\"";
-    let sum = crc32c::crc32c(value.expose());
-    let after = format!("\",\"dataCrc32c\":\"{sum}\"}}}}");
-    let encoded = value.len().div_ceil(3) * 4;
-    // Whole from the start: a buffer that grows leaves copies behind.
-    let mut body = Zeroizing::new(vec![0; BEFORE.len() + encoded + after.len()]);
-    let (before, rest) = body.split_at_mut(BEFORE.len());
-    before.copy_from_slice(BEFORE);
-    let (data, end) = rest.split_at_mut(encoded);
-    STANDARD
-        .encode_slice(value.expose(), data)
-        .map_err(|_| Fault::Broken)?;
-    end.copy_from_slice(after.as_bytes());
-    Ok(Bytes::from_owner(body))
-}
-
-/// The answer to an access. The library's own message would leave copies of the value behind.
-#[derive(Deserialize)]
-struct Access<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    payload: Payload<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Payload<'a> {
-    #[serde(borrow)]
-    data: Cow<'a, str>,
-    #[serde(borrow)]
-    data_crc32c: Option<Sum<'a>>,
-}
-
-/// A 64-bit number, which JSON of Google writes as text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Sum<'a> {
-    Text(#[serde(borrow)] Cow<'a, str>),
-    Number(u64),
-}
-
-impl Payload<'_> {
-    /// The value, once its checksum is right where one was given.
-    ///
-    /// A mismatch is temporary: what was damaged on the way comes whole the next time, which is also
-    /// what the service's manual says to do.
-    fn value(&self) -> Result<SecretValue> {
-        let data = self.data.as_bytes();
-        let mut bytes = Zeroizing::new(vec![0; data.len().div_ceil(4) * 3]);
-        let length = STANDARD
-            .decode_slice(data, &mut bytes)
-            .map_err(|_| Fault::Reply(NOT_A_MESSAGE))?;
-        bytes.truncate(length);
-        if bytes.len() > MAX_VALUE {
-            return Err(Fault::Reply("a value larger than it takes"));
-        }
-        let sum = match &self.data_crc32c {
-            None => None,
-            Some(Sum::Number(sum)) => Some(*sum),
-            Some(Sum::Text(text)) => Some(text.parse().map_err(|_| Fault::Reply(NOT_A_MESSAGE))?),
-        };
-        if sum.is_some_and(|sum| sum != u64::from(crc32c::crc32c(&bytes))) {
-            return Err(Fault::Checksum(
-                "the value does not have the checksum that came with it: it was damaged on the way",
-            ));
-        }
-        Ok(SecretValue::copy_of(&bytes))
-    }
-}
-
 impl Version {
     fn of(resource: &Resource, version: &SecretVersion) -> Result<Self> {
         let number = resource
@@ -331,60 +250,3 @@ pub(crate) fn millis(time: Option<&Timestamp>) -> u64 {
 
 /// The most pages of a listing that are followed.
 pub(crate) const PAGES: usize = limits::PAGES;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<SecretValue> {
-        let access: Access<'_> = serde_json::from_str(text).unwrap();
-        access.payload.value()
-    }
-
-    #[test]
-    fn the_checksum_goes_with_the_value() {
-        let body = payload(&SecretValue::copy_of(b"123456789")).unwrap();
-        assert_eq!(
-            body,
-            &br#"{"payload":{"data":"MTIzNDU2Nzg5","dataCrc32c":"3808858755"}}"#[..]
-        );
-        let empty = payload(&SecretValue::copy_of(b"")).unwrap();
-        assert_eq!(empty, &br#"{"payload":{"data":"","dataCrc32c":"0"}}"#[..]);
-    }
-
-    #[test]
-    fn a_wrong_checksum_is_found() {
-        let value = |sum: &str| {
-            read(&format!(
-                r#"{{"name":"n","payload":{{"data":"MTIzNDU2Nzg5"{sum}}}}}"#
-            ))
-        };
-        for right in [
-            "",
-            r#","dataCrc32c":"3808858755""#,
-            r#","dataCrc32c":3808858755"#,
-        ] {
-            assert_eq!(value(right).unwrap().expose(), b"123456789");
-        }
-        for wrong in [
-            r#","dataCrc32c":"3808858754""#,
-            r#","dataCrc32c":"0""#,
-            r#","dataCrc32c":"8103826051""#,
-        ] {
-            assert!(matches!(value(wrong), Err(Fault::Checksum(_))), "{wrong}");
-        }
-        assert!(value(r#","dataCrc32c":"x""#).is_err());
-    }
-
-    #[test]
-    fn no_data_is_an_empty_value() {
-        assert!(
-            read(r#"{"name":"n","payload":{"dataCrc32c":"0"}}"#)
-                .unwrap()
-                .is_empty()
-        );
-        assert!(read(r#"{"name":"n","payload":{"data":"*"}}"#).is_err());
-        let escaped = read(r#"{"name":"n","payload":{"data":"\/w=="}}"#).unwrap();
-        assert_eq!(escaped.expose(), [0xff]);
-    }
-}

@@ -4,8 +4,9 @@ use strongroom_backend::{Error, Metadata, PutOptions, SecretPath, SecretValue};
 
 use crate::error::{Fault, Result};
 use crate::notes::Notes;
+use crate::payload::{self, MAX_VALUE};
 use crate::resource::Resource;
-use crate::service::{Life, MAX_VALUE, payload};
+use crate::service::Life;
 use crate::vault::{Vault, now};
 
 /// A write that was checked and needs no more of the caller.
@@ -31,7 +32,7 @@ impl Write {
         }
         Notes::check(&options.metadata)?;
         Ok(Self {
-            payload: payload(value)?,
+            payload: payload::encode(value)?,
             author: options.author.clone(),
             metadata: options.metadata.clone(),
         })
@@ -39,13 +40,14 @@ impl Write {
 
     /// Writes. The value first: without it no note is worth anything.
     ///
-    /// A note that fails after the value was written is an error where it is metadata, so that the
-    /// caller writes again; where it is only the author it is logged, and the write counts.
+    /// A note that fails after the value was written is an error where metadata is lost by it, so that
+    /// the caller writes again; where it is only the author it is logged, and the write counts.
     pub(crate) async fn run(self, vault: &Vault, path: &SecretPath) -> Result<u64> {
         let resource = vault.space.resource(path)?;
+        let mut made = false;
         let number = match vault.rest.add(&resource, self.payload.clone()).await {
             Err(fault) if fault.is_not_found() => {
-                self.create(vault, path, &resource).await?;
+                made = self.create(vault, path, &resource).await?;
                 let added = vault.rest.add(&resource, self.payload.clone()).await;
                 // Somebody deleted the secret since, or the service does not know yet that it is there.
                 added.map_err(|fault| match fault.is_not_found() {
@@ -65,7 +67,7 @@ impl Write {
             notes.written(number, author);
         });
         match noted.await {
-            Err(fault) if given => Err(fault),
+            Err(fault) if given && !made => Err(fault),
             Err(fault) => {
                 tracing::warn!(%fault, "a value was written and its author could not be noted");
                 Ok(number)
@@ -74,9 +76,9 @@ impl Write {
         }
     }
 
-    /// Makes the secret, noted as one without a current version: a listing looks at its versions until
-    /// the first write is noted.
-    async fn create(&self, vault: &Vault, path: &SecretPath, resource: &Resource) -> Result<()> {
+    /// Makes the secret with its metadata, and noted as one without a current version: a listing looks at
+    /// its versions until the first write is noted. Returns whether it was this write that made it.
+    async fn create(&self, vault: &Vault, path: &SecretPath, resource: &Resource) -> Result<bool> {
         let mut notes = Notes::first(path.as_str());
         notes.set(&self.metadata);
         notes.touch(now());
@@ -85,12 +87,12 @@ impl Write {
             .rest
             .create(vault.space.parent(), resource.id(), &secret);
         match made.await {
-            Err(fault) if fault.is_taken() => Ok(()),
+            Err(fault) if fault.is_taken() => Ok(false),
             Err(fault) if fault.is_not_found() => {
                 Err(Fault::Failed("there is no such project or location"))
             }
             Err(fault) => Err(fault),
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
         }
     }
 }
