@@ -90,5 +90,5 @@ pub use bindings::{HeldSecret, Vault, VaultCtx, VaultCtxView, VaultView, add_to_
 pub use broker::Loaded;
 pub use broker::{
     Broker, BrokerBuilder, BuildError, CallError, Component, ErrorCode, OpenError, Page, Registry,
-    RolledBack, Secret, Session, VaultTable,
+    RolledBack, Secret, Session, Synced, VaultTable,
 };

@@ -168,8 +168,20 @@ const AFTER_BASE: &[(&str, &str)] = &[
         "6:9: 'cache' has no use here: backend 'local' is always current",
     ),
     (
-        "[vault.b]\nbackend = 'memory'\nsync = { from = 'app:' }",
-        "6:8: 'sync' is not built in yet: remove it",
+        "[vault.b]\nbackend = 'memory'\nsync = { from = 'b:' }",
+        "6:17: [vault.b] leads back to itself: b -> b",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\nsync = { from = 'nowhere:' }",
+        "6:17: unknown vault 'nowhere': there is 'app', 'b'",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\nsync = { from = 'app:stripe' }",
+        "6:17: 'from' must be a vault, or whole segments of it that end with '/': \"prod:app/\"",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\nsync = { every = '1h' }",
+        "6:8: [vault.b.sync] has no 'from', as in from = \"prod:app/\"",
     ),
     (
         "[vault.b]\nbackend = 'memory'\n[vault.b.fields]\n'a' = { of = 'b' }",

@@ -203,6 +203,12 @@ pub struct Prefix {
     path: Arc<str>,
 }
 
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.vault, self.path)
+    }
+}
+
 impl Prefix {
     /// Parses `[<vault-id>:][<beginning of a path>]`; `""` is all of the default vault.
     ///

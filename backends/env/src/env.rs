@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, Capabilities, Change, Description, Error, ErrorKind, ListPage, PutOptions, Result,
-    Secret, SecretPath, SecretValue, VersionInfo, Which,
+    Backend, Capabilities, Change, ChangeCell, ChangeTable, Description, Error, ErrorKind,
+    ListPage, PutOptions, Result, Secret, SecretPath, SecretValue, VersionInfo, Which,
 };
 use zeroize::{Zeroize, Zeroizing};
 
@@ -25,6 +25,7 @@ pub const MAX_VARIABLE: u64 = 128 << 10;
 pub struct EnvBackend {
     prefix: VariablePrefix,
     capabilities: Capabilities,
+    unchanging: ChangeCell,
     /// When the store was opened: no variable is known to be older or newer.
     opened: u64,
 }
@@ -82,6 +83,7 @@ impl EnvBuilder {
         Ok(EnvBackend {
             prefix,
             capabilities: files::read_only(MAX_VARIABLE),
+            unchanging: ChangeTable::in_memory().cell(0),
             opened: u64::try_from(opened.as_millis()).unwrap_or(u64::MAX),
         })
     }
@@ -169,6 +171,12 @@ impl Backend for EnvBackend {
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
         Ok(page(&self.names().0, prefix, after, limit))
+    }
+
+    /// One that never moves: a process has the variables that it was started with. Without it nothing
+    /// above could remember an answer that these variables are a part of.
+    fn change_cell(&self, _: &SecretPath) -> Option<ChangeCell> {
+        Some(self.unchanging.clone())
     }
 
     async fn versions(&self, _: &SecretPath) -> Result<Vec<VersionInfo>> {

@@ -19,7 +19,8 @@ impl Jitter {
         Self(Arc::new(part))
     }
 
-    pub(crate) fn of(&self, whole: Duration) -> Duration {
+    /// A part of `whole`.
+    pub fn of(&self, whole: Duration) -> Duration {
         whole.mul_f64(f64::from((self.0)()) / f64::from(u32::MAX))
     }
 }

@@ -20,6 +20,7 @@
 mod breaker;
 mod cache;
 mod chain;
+mod copied;
 mod deadline;
 mod direct;
 mod fields;
@@ -31,6 +32,7 @@ mod store;
 pub use breaker::{Breaker, BreakerSettings};
 pub use cache::{CacheSettings, Cached};
 pub use chain::{Chain, Member, OnError};
+pub use copied::{COPY_OF, Copied, age_text, copy_mark, copy_marked, copy_metadata, is_copy_of};
 pub use deadline::{Deadline, is_late};
 pub use direct::Direct;
 pub use fields::{FieldOf, Fields};

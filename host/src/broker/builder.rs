@@ -9,7 +9,7 @@ use strongroom_audit::{Log, Options};
 
 use super::registry::Registry;
 use super::vaults::Vaults;
-use super::{Broker, InForce, Shared, cursor, reload};
+use super::{Broker, InForce, Shared, cursor, reload, sync};
 use crate::config::{AuditConfig, Config, ConfigError, Durability};
 
 /// Sets a [`Broker`] up.
@@ -77,7 +77,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Whether edits of the configuration file take force while the broker runs; on by default.
+    /// Whether the broker stays for a while, as it does by default: then edits of the configuration file
+    /// take force, and vaults with a `sync` table are kept in step.
     #[must_use]
     pub fn reload(mut self, reload: bool) -> Self {
         self.reload = reload;
@@ -122,10 +123,12 @@ impl BrokerBuilder {
             cursors: cursor::Cursors::new().map_err(|_| BuildError::Broken)?,
             housekeeping: Mutex::default(),
             watch: Mutex::default(),
+            syncs: Mutex::default(),
         });
         reload::start_housekeeping(&shared);
         if self.reload {
             reload::start_watching(&shared, backends);
+            sync::start(&shared);
         }
         Ok(Broker { shared })
     }

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) grant: Option<Text>,
     /// The field of the secret that the value is, where the grant gives no more.
     pub(crate) field: Option<Arc<str>>,
+    /// When the version expires.
+    pub(crate) expires: Option<u64>,
     pub(crate) generation: u64,
     /// What the record says beside the rest, such as which vault of a chain answered.
     pub(crate) detail: Option<Text>,

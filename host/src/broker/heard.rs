@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use strongroom_audit::Cache as CacheState;
 use strongroom_backend::Secret;
-use strongroom_backend_layers::{Answer, Origin, Standing};
+use strongroom_backend_layers::{Answer, Origin, Standing, age_text};
 
 use super::error::CallError;
 use super::session::now_us;
@@ -54,13 +54,13 @@ impl From<Answer> for Heard {
             Origin::Fresh => CacheState::Miss,
             Origin::Cached { .. } => CacheState::Hit,
             Origin::Stale { age_ms } => {
-                let _ = write!(detail, " age={}", rounded(age_ms));
+                let _ = write!(detail, " age={}", age_text(age_ms));
                 CacheState::Stale
             }
         };
         if let Some(copied) = answer.copied {
             let now = now_us() / 1000;
-            let _ = write!(detail, " synced={}", rounded(now.saturating_sub(copied)));
+            let _ = write!(detail, " synced={}", age_text(now.saturating_sub(copied)));
             until = until.min(now + AGED_MS);
         }
         Self {
@@ -69,36 +69,6 @@ impl From<Answer> for Heard {
             until,
             standing: answer.standing,
             detail: (!detail.is_empty()).then(|| detail.trim_start().to_owned()),
-        }
-    }
-}
-
-/// An age in whole minutes, hours or days, rounded down.
-pub(crate) fn rounded(ms: u64) -> String {
-    let minutes = ms / 60_000;
-    match minutes {
-        0..120 => format!("{minutes}m"),
-        120..2880 => format!("{}h", minutes / 60),
-        _ => format!("{}d", minutes / 1440),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_few_texts() {
-        for (ms, text) in [
-            (0, "0m"),
-            (59_999, "0m"),
-            (60_000, "1m"),
-            (119 * 60_000, "119m"),
-            (120 * 60_000, "2h"),
-            (47 * 3_600_000, "47h"),
-            (48 * 3_600_000, "2d"),
-        ] {
-            assert_eq!(rounded(ms), text);
         }
     }
 }

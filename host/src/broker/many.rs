@@ -33,14 +33,15 @@ impl Session {
         &self,
         references: &[String],
     ) -> Result<Vec<Result<Secret, CallError>>, CallError> {
-        let release = |hit: Hit<'_>| (Arc::clone(hit.value), hit.version);
+        let release = |hit: Hit<'_>| (Arc::clone(hit.value), hit.version, hit.expires);
         let results = self.read_many(references, release).await?;
         let secret = |(text, result): (&String, Result<_, CallError>)| {
-            let (value, version) = result?;
+            let (value, version, expires) = result?;
             Ok(Secret {
                 reference: self.parse(text)?,
                 value,
                 version,
+                expires,
             })
         };
         Ok(references.iter().zip(results).map(secret).collect())

@@ -15,6 +15,7 @@ mod registry;
 mod reload;
 mod scope;
 mod session;
+mod sync;
 mod vaults;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ pub use error::{CallError, ErrorCode};
 pub use query::Page;
 pub use registry::{OpenError, Registry, VaultTable};
 pub use session::{Secret, Session};
+pub use sync::Synced;
 pub use vaults::RolledBack;
 
 #[cfg(feature = "wasmtime")]
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     /// Ends the housekeeping task when the broker goes.
     housekeeping: Mutex<Option<oneshot::Sender<()>>>,
     watch: Mutex<Option<Watch>>,
+    /// What keeps copies in step, until the broker goes.
+    syncs: Mutex<Option<sync::Tasks>>,
 }
 
 /// The configuration in force, replaced as a whole.
@@ -223,6 +227,7 @@ impl Broker {
     pub async fn close(self) -> Result<(), CallError> {
         take(&self.shared.watch);
         take(&self.shared.housekeeping);
+        take(&self.shared.syncs);
         self.shared.record_refusals();
         let log = self.shared.log.clone();
         let closed = tokio::task::spawn_blocking(move || log.close()).await;
@@ -245,10 +250,14 @@ impl Session {
     ) -> Result<Arc<Opened>, CallError> {
         let vault = force.vaults.vault(vault)?;
         let opening = vault.open(&self.shared);
-        match tokio::time::timeout_at(until, opening).await {
-            Ok(opened) => opened,
-            Err(_) => Err(CallError::late()),
-        }
+        let opened = match tokio::time::timeout_at(until, opening).await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(CallError::late()),
+        };
+        Ok(match (&self.principal, &opened.under) {
+            (Principal::Host { job: Job::Sync }, Some(under)) => Arc::clone(under),
+            _ => opened,
+        })
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Hit<'h> {
     pub(crate) version: u64,
     /// The field that it is, where the grant gives no more of the secret.
     pub(crate) field: Option<&'h Arc<str>>,
+    /// When the version expires.
+    pub(crate) expires: Option<u64>,
 }
 
 enum Warm<R> {
@@ -44,13 +46,14 @@ impl Session {
     ///
     /// [`CallError`], with the variants of the WIT interface.
     pub async fn get(&self, reference: &str, which: Which) -> Result<Secret, CallError> {
-        let release = |hit: Hit<'_>| (Arc::clone(hit.value), hit.version);
+        let release = |hit: Hit<'_>| (Arc::clone(hit.value), hit.version, hit.expires);
         let canonical = self.parse(reference);
-        let (value, version) = self.read(reference, which, release).await?;
+        let (value, version, expires) = self.read(reference, which, release).await?;
         Ok(Secret {
             reference: canonical?,
             value,
             version,
+            expires,
         })
     }
 
@@ -164,6 +167,7 @@ impl Session {
                     value,
                     version: *version,
                     field: entry.field.as_ref(),
+                    expires: entry.expires,
                 }))),
             },
         }
@@ -188,6 +192,7 @@ impl Session {
                 value,
                 version: *version,
                 field: entry.field.as_ref(),
+                expires: entry.expires,
             }))),
             _ => None,
         }
@@ -234,6 +239,7 @@ impl Session {
                     target,
                     grant: None,
                     field: None,
+                    expires: None,
                     detail: None,
                     generation: force.generation,
                     until: u64::MAX,
@@ -304,6 +310,7 @@ impl Session {
                 target,
                 grant: Some(grant),
                 field: None,
+                expires: None,
                 detail: None,
                 generation: now.generation,
                 until: heard.until.min(granted.valid_until().unwrap_or(u64::MAX)),
@@ -378,6 +385,7 @@ impl Session {
                             value: &value,
                             version: secret.version,
                             field: granted.field(),
+                            expires: secret.expires,
                         });
                         if let Some(locked) = locked {
                             fetched.remember(locked, value, &granted, grant);
@@ -472,6 +480,7 @@ impl Fetched<'_> {
             target: self.wanted.target,
             grant: Some(grant),
             field: granted.field().cloned(),
+            expires: self.secret.expires,
             detail: self.detail,
             generation: granted.generation(),
             until: self.until.min(expires).min(granted_until),

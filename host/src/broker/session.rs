@@ -44,6 +44,8 @@ pub struct Secret {
     pub value: Arc<SecretValue>,
     /// Its version; 0 where the backend keeps none.
     pub version: u64,
+    /// When that version expires, in milliseconds since the Unix epoch.
+    pub expires: Option<u64>,
 }
 
 impl Session {

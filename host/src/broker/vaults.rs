@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use strongroom_audit::Log;
 use strongroom_backend::{Backend, ChangeTable, SecretPath, StoreMark, VaultId};
-use strongroom_backend_layers::{self as layers, Direct, FieldOf, Fields, Member, Store};
+use strongroom_backend_layers::{self as layers, Copied, Direct, FieldOf, Fields, Member, Store};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
@@ -39,6 +39,8 @@ pub(crate) struct Vault {
     /// The opening under way: it goes on when who waits for it gives up, and the next one waits
     /// for the same.
     opening: tokio::sync::Mutex<Option<Opening>>,
+    /// Held while it is brought in step with what it is a copy of.
+    pub(crate) syncing: tokio::sync::Mutex<()>,
 }
 
 type Opening = JoinHandle<Result<Raw, OpenError>>;
@@ -54,6 +56,8 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     /// The random id of the store, where it has one.
     pub(crate) mark: Option<String>,
+    /// Of a copy, the store itself: for who keeps it in step.
+    pub(crate) under: Option<Arc<Self>>,
 }
 
 impl Opened {
@@ -134,6 +138,7 @@ impl Vault {
             opened: OnceCell::new(),
             failed: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
+            syncing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -185,9 +190,24 @@ impl Vault {
         if let (Some(mark), Marks::Compared) = (&mark, marks) {
             self.compare(mark, &shared.log)?;
         }
+        let mark = mark.map(|mark| mark.store);
+        let (store, under) = match &self.config.sync {
+            None => (store, None),
+            Some(sync) => {
+                let under = Opened {
+                    store: Arc::clone(&store),
+                    mark: mark.clone(),
+                    under: None,
+                };
+                let from = sync.from.to_string();
+                let copied = Copied::new(store, from, sync.max_stale)?;
+                (Arc::new(copied) as Arc<dyn Store>, Some(Arc::new(under)))
+            }
+        };
         Ok(Opened {
             store: self.with_fields(store),
-            mark: mark.map(|mark| mark.store),
+            mark,
+            under,
         })
     }
 

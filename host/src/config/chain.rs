@@ -118,6 +118,14 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
     section.finish();
     let from = from?;
     match Prefix::parse(from.value, None) {
+        Ok(prefix) if !prefix.path().is_empty() && !prefix.path().ends_with('/') => {
+            let message = || {
+                "'from' must be a vault, or whole segments of it that end with '/': \"prod:app/\""
+                    .into()
+            };
+            reader.report(&from.span, message);
+            None
+        }
         Ok(prefix) => {
             let links = vec![(prefix.vault().as_str().to_owned(), from.span)];
             let config = SyncConfig {

@@ -206,6 +206,11 @@ impl Config {
     /// Compiles the grants.
     pub fn policy(&self, generation: u64) -> Policy {
         let mut builder = Policy::builder(generation, self.vaults.keys().cloned());
+        for vault in self.vaults.values() {
+            if let Some(sync) = &vault.sync {
+                builder.sync(&vault.id, &sync.from);
+            }
+        }
         for role in self.roles.values() {
             builder.role(&role.name, role.grants.iter().cloned());
         }

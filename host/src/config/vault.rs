@@ -241,10 +241,6 @@ pub(super) fn vault(
         table,
         source: source.clone(),
     };
-    if let Some(sync) = section.any("sync") {
-        let message = || "'sync' is not built in yet: remove it".into();
-        reader.report(&sync.span(), message);
-    }
     if section.any("chain").is_some() {
         if let Some(backend) = section.any("backend") {
             let message = || "a vault has a 'backend' or a 'chain', not both".into();

@@ -1,10 +1,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use strongroom_backend::{Reference, SecretPath, VaultId};
+use strongroom_backend::{Prefix, Reference, SecretPath, VaultId};
 
 use super::granted::Scope;
-use super::{Action, Actions, Denied, Digest, Granted, HttpHost, Name, Pattern, Principal};
+use super::{Action, Actions, Denied, Digest, Granted, HttpHost, Job, Name, Pattern, Principal};
 
 /// One grant of a component or a role: these actions on these secrets of one vault, on conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,26 @@ pub struct Policy {
     components: HashMap<Name, Subject>,
     operator: Arc<str>,
     host: Arc<str>,
+    syncs: Vec<SyncRule>,
+}
+
+/// What keeps one vault a copy of a part of another.
+#[derive(Debug)]
+struct SyncRule {
+    label: Arc<str>,
+    to: VaultId,
+    from: Prefix,
+}
+
+impl SyncRule {
+    fn allows(&self, asked: &Asked<'_>) -> bool {
+        let source = asked.vault == self.from.vault()
+            && matches!(asked.action, Action::Read | Action::List)
+            && asked
+                .path
+                .is_none_or(|path| path.as_str().starts_with(self.from.path()));
+        source || *asked.vault == self.to
+    }
 }
 
 #[derive(Debug)]
@@ -98,6 +118,7 @@ impl Policy {
                 components: HashMap::new(),
                 operator: "operator".into(),
                 host: "host".into(),
+                syncs: Vec::new(),
             },
         }
     }
@@ -229,8 +250,14 @@ impl Policy {
             Principal::Operator { .. } if self.vaults.contains(asked.vault) => {
                 Ok(Found::of(&self.operator))
             }
+            Principal::Host { job: Job::Sync } if Job::Sync.may(asked.action) => {
+                let rule = self.syncs.iter().find(|rule| rule.allows(asked));
+                rule.map(|rule| Found::of(&rule.label)).ok_or(Denied)
+            }
             Principal::Host { job }
-                if job.may(asked.action) && self.vaults.contains(asked.vault) =>
+                if *job != Job::Sync
+                    && job.may(asked.action)
+                    && self.vaults.contains(asked.vault) =>
             {
                 Ok(Found::of(&self.host))
             }
@@ -326,6 +353,15 @@ impl PolicyBuilder {
         self.policy
             .components
             .insert(name.clone(), Subject { pin, sets });
+    }
+
+    /// Lets the host keep `to` a copy of `from`.
+    pub(crate) fn sync(&mut self, to: &VaultId, from: &Prefix) {
+        self.policy.syncs.push(SyncRule {
+            label: format!("vault.{to}.sync").into(),
+            to: to.clone(),
+            from: from.clone(),
+        });
     }
 
     /// The finished policy.

@@ -41,6 +41,8 @@ impl fmt::Display for Principal {
 pub enum Job {
     /// Fetches a value anew that a component has asked for before.
     Refresh,
+    /// Keeps a vault a copy of a part of another: what it may touch, its `sync` table says.
+    Sync,
 }
 
 impl Job {
@@ -48,12 +50,14 @@ impl Job {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Refresh => "refresh",
+            Self::Sync => "sync",
         }
     }
 
     pub(super) const fn may(self, action: Action) -> bool {
         let actions = match self {
             Self::Refresh => Actions::of(&[Action::Read]),
+            Self::Sync => Actions::of(&[Action::Read, Action::List, Action::Write, Action::Delete]),
         };
         actions.contains(action)
     }

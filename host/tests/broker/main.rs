@@ -21,4 +21,5 @@ mod list;
 mod quota;
 mod race;
 mod reload;
+mod sync;
 mod write;

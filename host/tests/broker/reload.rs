@@ -1,11 +1,13 @@
 //! Edits of the configuration while calls go on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom::ErrorCode;
 use strongroom::audit::{self, Filter, Outcome};
+use strongroom::backend::MemoryBackend;
+use strongroom::{Broker, ErrorCode, Registry};
 
-use crate::support::{Rig, VAULTS, get, soon, until};
+use crate::support::{Home, Rig, VAULTS, get, soon, until};
 
 const GRANTED: &str = r#"
 [component.billing]
@@ -180,4 +182,49 @@ async fn a_component_that_an_edit_removes_is_denied() {
     })
     .await;
     assert_eq!(get(&session, "a").await.unwrap(), "v");
+}
+
+#[tokio::test]
+async fn the_workspace_is_in_the_records_and_stays_over_an_edit() {
+    let home = Home::new();
+    let config = |action: &str| {
+        format!(
+            "{VAULTS}[component.billing]\ngrants = []\n[workspace.staging.component.billing]\n\
+             grants = [ {{ vault = \"other\", secrets = [\"**\"], actions = [\"{action}\"] }} ]\n"
+        )
+    };
+    home.write_config(&config("read"));
+    let broker = Broker::builder()
+        .registry(Registry::new().with("test", |_| {
+            Ok(std::sync::Arc::new(
+                strongroom::backend::MemoryBackend::new(),
+            ))
+        }))
+        .config_file(home.path("strongroom.toml"))
+        .workspace("staging")
+        .build()
+        .await
+        .unwrap();
+    let session = broker.component("billing").unwrap().session(None);
+    let missing = get(&session, "other:a").await.unwrap_err();
+    assert_eq!(missing, ErrorCode::NotFound, "granted there");
+    home.write_config(&config("write"));
+    until("the edit is in force", || {
+        broker.with_policy(|policy| policy.generation()) == 2
+    })
+    .await;
+    assert_eq!(broker.config().workspace(), Some("staging"));
+    let denied = get(&session, "other:a").await.unwrap_err();
+    assert_eq!(denied, ErrorCode::Denied);
+    broker.log().flush().unwrap();
+    let all = audit::show(&home.location(), Filter::default());
+    let records = all.unwrap().map(|shown| shown.unwrap().record);
+    let told: Vec<_> = records
+        .filter(|record| record.action == audit::Action::Policy)
+        .map(|record| record.word("workspace").map(str::to_owned))
+        .collect();
+    assert_eq!(
+        told,
+        [Some("staging".to_owned()), Some("staging".to_owned())]
+    );
 }

@@ -77,6 +77,15 @@ impl Cloud {
         self
     }
 
+    /// Has every vault of the backend `memory` be this store.
+    pub fn with_memory(mut self, memory: &Arc<MemoryBackend>) -> Self {
+        let memory: Arc<dyn Backend> = Arc::clone(memory) as _;
+        self.registry = self
+            .registry
+            .with("memory", move |_| Ok(Arc::clone(&memory)));
+        self
+    }
+
     pub async fn broker(&self, home: &Home) -> Broker {
         home.build(self.registry.clone()).await
     }
