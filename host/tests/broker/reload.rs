@@ -152,12 +152,12 @@ async fn quotas_of_an_edit_count_from_then_on() {
 #[tokio::test]
 async fn a_broker_without_reload_keeps_its_configuration() {
     let rig = Rig::new(GRANTED).await;
-    let home = crate::support::Home::new();
+    let home = Home::new();
     home.write_config(&format!(
         "{}{GRANTED}",
         VAULTS.replace("\"test\"", "\"memory\"")
     ));
-    let builder = strongroom::Broker::builder().config_file(home.path("strongroom.toml"));
+    let builder = Broker::builder().config_file(home.path("strongroom.toml"));
     let fixed = builder.reload(false).build().await.unwrap();
     let before = fixed.config().digest();
     home.write_config(VAULTS.replace("\"test\"", "\"memory\"").as_str());
@@ -195,11 +195,7 @@ async fn the_workspace_is_in_the_records_and_stays_over_an_edit() {
     };
     home.write_config(&config("read"));
     let broker = Broker::builder()
-        .registry(Registry::new().with("test", |_| {
-            Ok(std::sync::Arc::new(
-                strongroom::backend::MemoryBackend::new(),
-            ))
-        }))
+        .registry(Registry::new().with("test", |_| Ok(Arc::new(MemoryBackend::new()))))
         .config_file(home.path("strongroom.toml"))
         .workspace("staging")
         .build()
