@@ -32,10 +32,6 @@ fn target() -> Target {
     })
     .patience(Duration::from_secs(300))
     .without(
-        "listing::pages_hold_while_others_write",
-        "moto answers 500 when a listing and a write meet: its dictionary has no lock",
-    )
-    .without(
         "values::at_the_limit",
         "the trial's value is not text, and base64 leaves 6,129 of 8,192 bytes for such values: both \
          limits are tried in tests/sizes.rs",
