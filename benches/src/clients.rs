@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_secretmanager_v1::client::SecretManagerService;
 use k8s_openapi::api::core::v1::Secret;
@@ -107,7 +108,13 @@ fn variable(name: &str) -> Option<String> {
 }
 
 async fn aws(endpoint: &str, run: &str) -> [Service; 2] {
+    let tls = tls::Provider::Rustls(CryptoMode::AwsLc);
     let sdk: SdkConfig = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(
+            aws_smithy_http_client::Builder::new()
+                .tls_provider(tls)
+                .build_https(),
+        )
         .region(Region::new("us-east-1"))
         .endpoint_url(endpoint)
         .credentials_provider(Credentials::new("bench", "bench", None, None, "bench"))
