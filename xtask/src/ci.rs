@@ -56,13 +56,15 @@ const STEPS: [Step; 13] = [
     ("guests", || guests::build(false).map(drop)),
     ("test", || test::run(&test::Args::all())),
     ("benches", || {
-        // Smoke only, so the unoptimised build that the tests have made anyway is enough.
+        // Smoke only, so the unoptimised build that the tests have made anyway is enough. Asked for by
+        // its package, the libraries would be built again with the features that it alone asks for.
         cargo([
             "bench",
             "--profile",
             "dev",
-            "--package",
-            "strongroom-benches",
+            "--workspace",
+            "--bench",
+            "speed",
             "--",
             "--test",
         ])
@@ -143,6 +145,10 @@ fn docs() -> Result<()> {
                 "--workspace",
                 "--no-deps",
                 "--document-private-items",
+                "--lib",
+                "--bins",
+                // With the features of the tests' libraries, which clippy has checked.
+                "--examples",
             ])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )

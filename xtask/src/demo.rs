@@ -55,10 +55,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     build.args([
         "build",
         "--quiet",
-        "--package",
-        "strongroom-cli",
+        "--workspace",
         "--bin",
         "strongroom",
+        // The features of all libraries are then those of `cargo xtask test`, which builds none again.
+        "--examples",
     ]);
     process::run(&mut build)?;
     let strongroom = workspace::target_dir()?.join("debug").join("strongroom");
