@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::errors::private;
+use super::errors::{chmod, private};
 use super::guests::guest;
 use super::values::*;
 use super::watched::Watched;
@@ -239,14 +239,15 @@ pub(crate) fn files(watched: &mut Watched, outside: &Path) {
 
 /// Vaults of other kinds, and keys from elsewhere.
 pub(crate) fn other_vaults(watched: &mut Watched, outside: &Path) {
-    // A backend that is not known here has had no value put through it.
+    // Values go through all of these: here, or where servers answer for them.
     let file = outside.join("backend.toml");
-    private(&file, b"[vault.x]\nbackend = \"env\"\n");
+    private(&file, b"[vault.x]\nprefix = \"X_\"\n");
     let refused = watched
         .step(["--config", file.to_str().unwrap(), "list"])
         .run()
         .exits(2);
     assert!(refused.stderr.contains(BACKENDS), "{}", refused.stderr);
+    read_only_vaults(watched, outside);
     watched
         .room
         .configure("[vault.scratch]\nbackend = \"memory\"\n");
@@ -331,6 +332,49 @@ pub(crate) fn other_vaults(watched: &mut Watched, outside: &Path) {
                 .given(&[VARIABLE_KEY, MISPLACED])
                 .asks(&[CURRENT])
                 .run();
+        }
+    }
+}
+
+/// Variables and files.
+fn read_only_vaults(watched: &mut Watched, outside: &Path) {
+    let current = watched.bytes(CURRENT);
+    let folder = outside.join("mounted");
+    fs::create_dir(&folder).unwrap();
+    chmod(&folder, 0o700);
+    private(&folder.join("key"), &current);
+    watched.room.configure(&format!(
+        "[vault.variables]\nbackend = \"env\"\nprefix = \"SHOP_\"\n\
+         [vault.mounted]\nbackend = \"files\"\npath = {folder:?}\n\
+         [vault.chained]\nchain = [\"variables\", \"mounted\"]\n"
+    ));
+    watched.step(["trust"]).run().ok();
+    for vault in ["variables", "mounted", "chained"] {
+        let name = format!("{vault}:key");
+        let all = format!("{vault}:");
+        for args in [
+            &["get", &name][..],
+            &["get", &name, "--json"],
+            &["get", &name, "--field", "a"],
+            &["describe", &name],
+            &["versions", &name],
+            &["list", &all],
+            &["set", &name],
+            &["delete", &name],
+            &["copy", &name, "local:read-only", "--overwrite"],
+            &["doctor", vault],
+        ] {
+            let asked: &[_] = if args[0] == "get" { &[CURRENT] } else { &[] };
+            let answer = watched
+                .step(args)
+                .variable("SHOP_KEY", current.clone())
+                .given(&[CURRENT])
+                .input(current.clone())
+                .asks(asked)
+                .run();
+            let works = ["get", "describe", "list", "copy", "doctor"].contains(&args[0]);
+            let works = works && !args.contains(&"--field");
+            assert!(!works || answer.code == 0, "{args:?}: {answer:?}");
         }
     }
 }
