@@ -146,7 +146,6 @@ fn docs() -> Result<()> {
                 "--no-deps",
                 "--document-private-items",
                 "--lib",
-                "--bins",
                 // With the features of the tests' libraries, which clippy has checked.
                 "--examples",
             ])
