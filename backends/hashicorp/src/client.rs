@@ -39,6 +39,8 @@ pub(crate) struct Request {
     url: Url,
     body: Option<Bytes>,
     pub(crate) merge: bool,
+    /// Whether it asks for a secret, so that not-found may mean that there is none.
+    pub(crate) secret: bool,
     /// Whether it asks for something in our namespace, not for the server.
     within: bool,
     /// What the request does, for the text of a denial: "read secrets (`read` on ...)".
@@ -67,7 +69,13 @@ impl Request {
     pub(crate) fn server(url: Url, what: &'static str) -> Self {
         let mut request = Self::get(url, what);
         request.within = false;
-        request
+        request.no_secret()
+    }
+
+    /// Asks for a login or a mount: whatever is not there, it is no secret.
+    pub(crate) fn no_secret(mut self) -> Self {
+        self.secret = false;
+        self
     }
 
     /// Changes the fields of a JSON document that `body` has, and removes those that are null.
@@ -83,6 +91,7 @@ impl Request {
             url,
             body,
             merge: false,
+            secret: true,
             within: true,
             what,
         }

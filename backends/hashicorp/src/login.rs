@@ -181,7 +181,7 @@ impl Login {
             }
         };
         let url = place.server(&format!("auth/{mount}/login"))?;
-        let request = Request::post(url, body, "log in");
+        let request = Request::post(url, body, "log in").no_secret();
         let reply = client
             .send(&request, None)
             .await
@@ -219,7 +219,7 @@ pub(crate) async fn renew(
     lease: &Lease,
 ) -> Result<Option<Lease>> {
     let url = place.server("auth/token/renew-self")?;
-    let request = Request::post(url, Bytes::from_static(b"{}"), "renew itself");
+    let request = Request::post(url, Bytes::from_static(b"{}"), "renew itself").no_secret();
     let reply = client.send(&request, Some(token)).await?;
     let Renewed { auth } = reply.json()?;
     Ok(Lease::new(
@@ -237,10 +237,7 @@ pub(crate) async fn look_up(client: &Client, place: &Place, token: &HeaderValue)
 
 pub(crate) fn look_up_request(place: &Place) -> Result<Request> {
     let url = place.server("auth/token/lookup-self")?;
-    Ok(Request::get(
-        url,
-        "look itself up (`read` on auth/token/lookup-self)",
-    ))
+    Ok(Request::get(url, "look itself up (`read` on auth/token/lookup-self)").no_secret())
 }
 
 async fn given(credential: &Credential, client: &Client, place: &Place) -> Result<Granted> {

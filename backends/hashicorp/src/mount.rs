@@ -35,7 +35,9 @@ struct Options {
 pub(crate) async fn find(session: &Arc<Session>, place: &Place) -> Result<Version> {
     let mount = place.mount();
     let url = place.server(&format!("sys/internal/ui/mounts/{mount}"))?;
-    let reply = session.call(&Request::get(url, "see the mount")).await;
+    let reply = session
+        .call(&Request::get(url, "see the mount").no_secret())
+        .await;
     let reply = reply.map_err(|fault| match fault {
         Fault::Denied(_) => Fault::Answer(strongroom_backend::Error::new(
             strongroom_backend::ErrorKind::PermissionDenied,

@@ -44,7 +44,9 @@ pub(crate) fn verdict(status: u16, body: &[u8], request: &Request) -> Option<Fau
         404 if says(body, "Invalid path for a versioned K/V") => Known::Versioned,
         404 if says(body, "namespace not found") => Known::NoNamespace,
         // The engine answers a change of what is not there without a body.
-        404 if is_not_found(body) || request.merge => return Some(Fault::Missing),
+        404 if request.secret && (is_not_found(body) || request.merge) => {
+            return Some(Fault::Missing);
+        }
         404 => Known::Stranger,
         307 | 308 => Known::Standby,
         300..=399 => Known::Redirect,
@@ -133,6 +135,13 @@ mod tests {
         assert!(matches!(
             fault(404, versioned),
             Some(Fault::Known(Known::Versioned))
+        ));
+        let url = Url::parse("http://127.0.0.1/v1/auth/token/lookup-self").unwrap();
+        let login = Request::get(url, "look itself up").no_secret();
+        let fault_of_login = verdict(404, br#"{"errors":[]}"#, &login);
+        assert!(matches!(
+            fault_of_login,
+            Some(Fault::Known(Known::Stranger))
         ));
         let canary = fault(400, r#"{"errors":["value canary-6a6a is wrong"]}"#).unwrap();
         assert!(!format!("{canary} {canary:?}").contains("canary"));
