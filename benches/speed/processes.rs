@@ -12,7 +12,11 @@ use crate::table::{Bound, Row, Verdict, time};
 
 /// `strongroom run` of a component that reads one secret, from start to exit, less what any program takes.
 pub(crate) fn start(setting: &Setting) -> Result<Vec<Row>> {
-    cargo_build(&["--package", "strongroom-cli"])?;
+    // As one installs it; where only that it works is asked, from the libraries that the tests have built.
+    cargo_build(setting.scale.of(
+        &["--package", "strongroom-cli"],
+        &["--workspace", "--bin", "strongroom", "--examples"],
+    ))?;
     let program = profile_dir()?.join("strongroom");
     let store = setting.wait(store(setting.scale.of(100, 10)))?;
     let project = Project::new(Vault::Local(&store.folder), "process", 1)?;
