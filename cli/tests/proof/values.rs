@@ -27,8 +27,8 @@ pub(crate) const KEY_TEXT: &str = "text of the vault's key";
 pub(crate) const VARIABLE_KEY: &str = "key in a variable";
 pub(crate) const AUDIT_KEY: &str = "first key of the audit log";
 /// The backends that values are put through: those of this machine here, the others over their servers.
-pub(crate) const BACKENDS: &str = "one of env, files, local, memory, aws-secrets-manager, aws-ssm, \
-    azure-key-vault, gcp-secret-manager, hashicorp-vault, kubernetes\n";
+pub(crate) const BACKENDS: &str = "one of aws-secrets-manager, aws-ssm, azure-key-vault, env, files, \
+    gcp-secret-manager, hashicorp-vault, kubernetes, local, memory\n";
 /// What is given where no value belongs.
 pub(crate) const MISPLACED: &str = "misplaced value";
 
