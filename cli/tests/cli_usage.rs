@@ -57,6 +57,7 @@ fn help_shows_examples_and_exit_codes() {
         "destroy",
         "rollback",
         "rotate",
+        "sync",
         "check",
         "completions",
         "man",

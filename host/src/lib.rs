@@ -89,6 +89,6 @@ pub use bindings::{HeldSecret, Vault, VaultCtx, VaultCtxView, VaultView, add_to_
 #[cfg(feature = "wasmtime")]
 pub use broker::Loaded;
 pub use broker::{
-    Broker, BrokerBuilder, BuildError, CallError, Component, ErrorCode, OpenError, Page, Registry,
-    RolledBack, Secret, Session, Synced, VaultTable,
+    Broker, BrokerBuilder, BuildError, CallError, Component, Emptied, ErrorCode, OpenError, Page,
+    Registry, RolledBack, Secret, Session, Synced, VaultTable,
 };

@@ -184,6 +184,20 @@ const AFTER_BASE: &[(&str, &str)] = &[
         "6:8: [vault.b.sync] has no 'from', as in from = \"prod:app/\"",
     ),
     (
+        "[vault.b]\nbackend = 'memory'\nsync = { from = 'app:' }\n\
+         [vault.c]\nbackend = 'memory'\nsync = { from = 'b:' }",
+        "9:17: [vault.b] is a copy itself: copy what it is a copy of instead",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\nsync = { from = 'app:', every = '1d' }",
+        "6:8: 'every' must be shorter than 'max-stale' (24h where it is not set), or the copy is too \
+         old to be served before it is made anew",
+    ),
+    (
+        "[vault.b]\nbackend = 'memory'\nsync = { from = 'app:', to = 'app' }",
+        "6:30: 'to' must be whole segments of a path that end with '/': \"app/\"",
+    ),
+    (
         "[vault.b]\nbackend = 'memory'\n[vault.b.fields]\n'a' = { of = 'b' }",
         "7:7: [vault.b.fields.'a'] has no 'field', as in { of = \"db/main\", field = \"password\" }",
     ),

@@ -15,6 +15,9 @@ use crate::{Answer, Counters, Look, Standing, Store};
 /// The name under which the store keeps when it was last in step. It is served to nobody.
 const MARK: &str = "_strongroom/synced";
 
+/// How far ahead of the clock a mark may be, in milliseconds.
+const SLACK: u64 = 60_000;
+
 /// The label of a copy that names what it is a copy of; without it a secret is nobody's copy.
 pub const COPY_OF: &str = "synced-from";
 /// The label of a copy that names the version that it is a copy of.
@@ -31,17 +34,24 @@ pub struct Copied {
     inner: Arc<dyn Store>,
     capabilities: Capabilities,
     from: String,
+    origin: String,
     mark: SecretPath,
     max_stale: Duration,
 }
 
 impl Copied {
-    /// Serves `inner` as a copy of `from`.
+    /// Serves `inner` as a copy of `from`, as messages call it. `origin` tells that from all that it
+    /// may become when settings change: a mark with another one is none.
     ///
     /// # Errors
     ///
     /// None that can come to pass: the name of the mark is a path.
-    pub fn new(inner: Arc<dyn Store>, from: String, max_stale: Duration) -> Result<Self> {
+    pub fn new(
+        inner: Arc<dyn Store>,
+        from: String,
+        origin: String,
+        max_stale: Duration,
+    ) -> Result<Self> {
         let capabilities = Capabilities {
             write: false,
             compare_and_set: CompareAndSet::None,
@@ -55,6 +65,7 @@ impl Copied {
             inner,
             capabilities,
             from,
+            origin,
             mark: copy_mark()?,
             max_stale,
         })
@@ -67,22 +78,25 @@ impl Copied {
             .answer(&self.mark, Which::Current, Look::Kept)
             .await;
         let at = match mark.secret {
-            Ok(secret) => read_mark(secret.value.expose(), &self.from),
+            Ok(secret) => read_mark(secret.value.expose(), &self.origin),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let at = at.ok_or_else(|| {
-            let text = format!("the copy of {} was not made yet", self.from);
-            Error::new(ErrorKind::Unavailable, text)
+        let unavailable = |text| Error::new(ErrorKind::Unavailable, text);
+        let at =
+            at.ok_or_else(|| unavailable(format!("the copy of {} was not made yet", self.from)))?;
+        let age = age(at).ok_or_else(|| {
+            unavailable(format!(
+                "the copy of {} was made in the future: the clock was set back",
+                self.from
+            ))
         })?;
-        let age = now().saturating_sub(at);
-        if u128::from(age) >= self.max_stale.as_millis() {
-            let text = format!(
+        if age >= self.max_stale {
+            return Err(unavailable(format!(
                 "the copy of {} is older than 'max-stale' allows: {}",
                 self.from,
-                age_text(age)
-            );
-            return Err(Error::new(ErrorKind::Unavailable, text));
+                age_text(now().saturating_sub(at))
+            )));
         }
         Ok((at, mark.standing))
     }
@@ -131,15 +145,27 @@ pub fn copy_mark() -> Result<SecretPath> {
     SecretPath::parse(MARK).map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))
 }
 
-/// What that secret is where the store has been a copy of `from` at this time.
-pub fn copy_marked(at: u64, from: &str) -> SecretValue {
-    SecretValue::new(format!("{at} {from}").into_bytes())
+/// What that secret is where the store has been a copy of `origin` at this time.
+pub fn copy_marked(at: u64, origin: &str) -> SecretValue {
+    SecretValue::new(format!("{at} {origin}").into_bytes())
 }
 
-/// Another source makes it a copy that was never made.
-fn read_mark(value: &[u8], from: &str) -> Option<u64> {
+/// How old a copy with this mark is; none where it is no copy of `origin`, or was made in the future.
+pub fn copy_age(mark: &[u8], origin: &str) -> Option<Duration> {
+    age(read_mark(mark, origin)?)
+}
+
+/// Another origin makes it a copy that was never made.
+fn read_mark(value: &[u8], origin: &str) -> Option<u64> {
     let (at, of) = std::str::from_utf8(value).ok()?.split_once(' ')?;
-    (of == from).then(|| at.parse().ok()).flatten()
+    (of == origin).then(|| at.parse().ok()).flatten()
+}
+
+/// How long ago `at` was. A clock that was ahead when the copy was made must not make it young until
+/// then, so that what lies further ahead than clocks differ has no age.
+fn age(at: u64) -> Option<Duration> {
+    let now = now();
+    (at <= now.saturating_add(SLACK)).then(|| Duration::from_millis(now.saturating_sub(at)))
 }
 
 /// An age in whole minutes, hours or days, rounded down: a few texts for all ages.
@@ -169,7 +195,15 @@ impl Store for Copied {
         }
         match self.since().await {
             Ok((at, standing)) => {
-                let answer = self.inner.answer(path, which, look).await;
+                let mut answer = self.inner.answer(path, Which::Current, look).await;
+                // What the source has replaced or deleted, its copy does not give out under a number.
+                let superseded = match (which, &answer.secret) {
+                    (Which::Version(number), Ok(secret)) => secret.version != number,
+                    _ => false,
+                };
+                if superseded {
+                    answer.secret = Err(Error::not_found());
+                }
                 self.signed(answer, at, standing)
             }
             Err(error) => Answer::failed(error),
@@ -250,7 +284,10 @@ impl Backend for Copied {
 
     async fn versions(&self, path: &SecretPath) -> Result<Vec<VersionInfo>> {
         self.look_at(path).await?;
-        self.can().versions(path).await
+        let current = self.can().describe(path).await?.version;
+        let mut versions = self.can().versions(path).await?;
+        versions.retain(|it| current == Some(it.version));
+        Ok(versions)
     }
 
     async fn check(&self) -> Result<Vec<String>> {
@@ -295,12 +332,6 @@ pub fn copy_metadata(of: &str, version: u64) -> Metadata {
     }
 }
 
-/// Whether what has these labels is a copy of exactly this version of this secret.
-pub fn is_copy_of(labels: &[(String, String)], of: &str, version: u64) -> bool {
-    let has = |name: &str, value: &str| labels.iter().any(|(n, v)| n == name && v == value);
-    has(COPY_OF, of) && has(COPY_OF_VERSION, &version.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,5 +357,14 @@ mod tests {
         assert_eq!(read_mark(mark.expose(), "prod:app/"), Some(12));
         assert_eq!(read_mark(mark.expose(), "prod:"), None);
         assert_eq!(read_mark(b"12", ""), None);
+    }
+
+    #[test]
+    fn what_was_made_in_the_future_has_no_age() {
+        assert!(age(now()).unwrap() < Duration::from_secs(60));
+        assert!(age(now() - 5000).unwrap() >= Duration::from_secs(5));
+        assert_eq!(age(now() + SLACK / 2), Some(Duration::ZERO));
+        assert_eq!(age(now() + 2 * SLACK), None);
+        assert_eq!(copy_age(&copy_marked(u64::MAX, "o").expose(), "o"), None);
     }
 }

@@ -128,6 +128,7 @@ fn member(id: &str, store: Arc<dyn Backend>) -> Member {
     Member {
         id: id.into(),
         store: Arc::new(Direct::new(store)),
+        copy_of: None,
     }
 }
 

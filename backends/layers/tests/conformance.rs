@@ -25,6 +25,7 @@ fn main() {
         let member = |id: &str| Member {
             id: id.into(),
             store: Arc::new(Direct::new(Arc::new(MemoryBackend::new()))),
+            copy_of: None,
         };
         let members = vec![member("first"), member("second")];
         Ok(Fixture::new(Arc::new(Chain::new(members, OnError::Stop))))

@@ -314,6 +314,8 @@ fn explained(error: CallError, config: &VaultConfig) -> Failure {
             "find out who put it there; if you restored it yourself: \
              strongroom doctor --accept-rollback {vault}"
         )
+    } else if config.sync.is_some() && failure.exit == Exit::Unavailable {
+        format!("bring it in step with its source: strongroom sync {vault}")
     } else {
         match (failure.exit, on_disk) {
             (Exit::Unavailable, true) => {
@@ -365,6 +367,7 @@ fn clock(config: &Config) -> Result<String, Failure> {
     }
 }
 
-fn vault(text: &str) -> Result<VaultId, String> {
+/// A vault's id, from an argument.
+pub(super) fn vault(text: &str) -> Result<VaultId, String> {
     VaultId::parse(text).map_err(|error| error.to_string())
 }

@@ -20,6 +20,7 @@ pub(crate) mod rollback;
 pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod set;
+pub(crate) mod sync;
 pub(crate) mod trust;
 pub(crate) mod undelete;
 pub(crate) mod versions;

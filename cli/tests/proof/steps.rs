@@ -251,6 +251,7 @@ pub(crate) fn other_vaults(watched: &mut Watched, outside: &Path) {
     watched
         .room
         .configure("[vault.scratch]\nbackend = \"memory\"\n");
+    watched.step(["trust"]).run().ok();
     let current = watched.bytes(CURRENT);
     watched
         .step(["set", "scratch:a"])
@@ -348,7 +349,12 @@ fn read_only_vaults(watched: &mut Watched, outside: &Path) {
          [vault.mounted]\nbackend = \"files\"\npath = {folder:?}\n\
          [vault.chained]\nchain = [\"variables\", \"mounted\"]\n"
     ));
+    watched
+        .room
+        .configure("[vault.offline]\nbackend = \"memory\"\nsync = { from = \"local:app/\" }\n");
     watched.step(["trust"]).run().ok();
+    watched.step(["sync", "offline"]).run().ok();
+    watched.step(["sync", "offline", "--json"]).run().ok();
     for vault in ["variables", "mounted", "chained"] {
         let name = format!("{vault}:key");
         let all = format!("{vault}:");

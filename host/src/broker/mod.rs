@@ -39,7 +39,7 @@ pub use error::{CallError, ErrorCode};
 pub use query::Page;
 pub use registry::{OpenError, Registry, VaultTable};
 pub use session::{Secret, Session};
-pub use sync::Synced;
+pub use sync::{Emptied, Synced};
 pub use vaults::RolledBack;
 
 #[cfg(feature = "wasmtime")]
@@ -249,6 +249,12 @@ impl Session {
         until: Instant,
     ) -> Result<Arc<Opened>, CallError> {
         let vault = force.vaults.vault(vault)?;
+        let syncs = matches!(self.principal, Principal::Host { job: Job::Sync });
+        if !syncs && *vault.making.borrow() {
+            // Late is no failure here: the copy itself says that it is not made.
+            let mut making = vault.making.subscribe();
+            let _ = tokio::time::timeout_at(until, making.wait_for(|making| !making)).await;
+        }
         let opening = vault.open(&self.shared);
         let opened = match tokio::time::timeout_at(until, opening).await {
             Ok(opened) => opened?,

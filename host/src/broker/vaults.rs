@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use strongroom_audit::Log;
 use strongroom_backend::{Backend, ChangeTable, SecretPath, StoreMark, VaultId};
 use strongroom_backend_layers::{self as layers, Copied, Direct, FieldOf, Fields, Member, Store};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use super::Shared;
@@ -41,6 +41,10 @@ pub(crate) struct Vault {
     opening: tokio::sync::Mutex<Option<Opening>>,
     /// Held while it is brought in step with what it is a copy of.
     pub(crate) syncing: tokio::sync::Mutex<()>,
+    /// Whether it is a copy that is being made for the first time: calls wait for that.
+    pub(crate) making: watch::Sender<bool>,
+    /// Of a copy, what it is one of.
+    origin: String,
 }
 
 type Opening = JoinHandle<Result<Raw, OpenError>>;
@@ -99,7 +103,8 @@ impl Vaults {
             None => {
                 let members = of.chain.iter().flat_map(|chain| &chain.members);
                 let members = members.filter_map(|id| self.add(id, config, old)).collect();
-                Arc::new(Vault::new(of.clone(), members))
+                let origin = origin(of, config);
+                Arc::new(Vault::new(of.clone(), members, origin))
             }
         };
         self.vaults.insert(id.clone(), Arc::clone(&vault));
@@ -131,7 +136,7 @@ impl Vaults {
 }
 
 impl Vault {
-    fn new(config: VaultConfig, members: Vec<Arc<Self>>) -> Self {
+    fn new(config: VaultConfig, members: Vec<Arc<Self>>, origin: String) -> Self {
         Self {
             config,
             members,
@@ -139,7 +144,19 @@ impl Vault {
             failed: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             syncing: tokio::sync::Mutex::default(),
+            making: watch::Sender::new(false),
+            origin,
         }
+    }
+
+    /// Of a copy, what it is one of, as its mark has it.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// How long a call to it may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.config.deadline
     }
 
     fn clear(&self) {
@@ -200,7 +217,7 @@ impl Vault {
                     under: None,
                 };
                 let from = sync.from.to_string();
-                let copied = Copied::new(store, from, sync.max_stale)?;
+                let copied = Copied::new(store, from, self.origin.clone(), sync.max_stale)?;
                 (Arc::new(copied) as Arc<dyn Store>, Some(Arc::new(under)))
             }
         };
@@ -268,9 +285,12 @@ impl Vault {
         Box::pin(async move {
             let mut members = Vec::with_capacity(self.members.len());
             for member in &self.members {
+                let source = member.config.sync.as_ref().map(|sync| sync.from.vault());
+                let copy_of = source.and_then(|id| chain.members.iter().position(|it| it == id));
                 members.push(Member {
                     id: member.config.id.as_str().into(),
                     store: Arc::clone(&member.open(shared).await?.store),
+                    copy_of: copy_of.filter(|at| *at < members.len()),
                 });
             }
             let chain = Arc::new(layers::Chain::new(members, chain.on_error));
@@ -338,6 +358,17 @@ impl Vault {
         }
         ChangeTable::in_memory()
     }
+}
+
+/// What a copy is one of, in a form that a mark can hold; nothing for any other vault.
+fn origin(of: &VaultConfig, config: &Config) -> String {
+    let Some(sync) = &of.sync else {
+        return String::new();
+    };
+    let source = config.vaults.get(sync.from.vault());
+    let source = source.map(|source| source.origin(&config.vaults));
+    let text = format!("{source:?}\n{}\n{}", sync.from, sync.to);
+    hex::encode(Sha256::digest(text.as_bytes()))
 }
 
 fn failed(text: &str) -> ErrorCode {

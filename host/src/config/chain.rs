@@ -1,6 +1,6 @@
 //! Vaults that stand for others: chains, and copies that are kept in step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -32,8 +32,10 @@ pub struct ChainConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SyncConfig {
-    /// What is copied: a vault and the beginning of its names, which the copy is without.
+    /// What is copied: a vault and the beginning of its names, in whose place names here have `to`.
     pub from: Prefix,
+    /// What names here begin with; empty, or whole segments that end with `/`.
+    pub to: String,
     /// Whether it is copied when the host starts.
     pub on_start: bool,
     /// How often it is copied; none: only at the start and on demand.
@@ -46,6 +48,8 @@ impl SyncConfig {
     /// A copy that is not made anew within a day is not in step with anything.
     pub const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
     const LEAST_EVERY: Duration = Duration::from_secs(1);
+    /// A copy that is served for less is none.
+    const LEAST_STALE: Duration = Duration::from_millis(100);
     const MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 }
 
@@ -112,10 +116,30 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
     let on_start = section.boolean("on-start").unwrap_or(true);
     let every = SyncConfig::LEAST_EVERY..=SyncConfig::MOST;
     let every = duration(&mut section, "every", every);
-    let max_stale = Duration::ZERO..=SyncConfig::MOST;
-    let max_stale = duration(&mut section, "max-stale", max_stale);
+    let max_stale = SyncConfig::LEAST_STALE..=SyncConfig::MOST;
+    let max_stale = duration(&mut section, "max-stale", max_stale).unwrap_or(SyncConfig::MAX_STALE);
+    let to = section.string("to");
     let (reader, name) = (section.reader, section.name().to_owned());
+    if every.is_some_and(|every| every >= max_stale) {
+        let message = || {
+            "'every' must be shorter than 'max-stale' (24h where it is not set), or the copy is too \
+             old to be served before it is made anew"
+                .into()
+        };
+        reader.report(section.span(), message);
+    }
     section.finish();
+    let to = to.map_or(Some(String::new()), |to| {
+        let parsed = Prefix::parse(&format!("here:{}", to.value), None);
+        let whole = to.value.is_empty() || to.value.ends_with('/');
+        if parsed.is_ok() && whole {
+            return Some(to.value.to_owned());
+        }
+        reader.report(&to.span, || {
+            "'to' must be whole segments of a path that end with '/': \"app/\"".into()
+        });
+        None
+    });
     let from = from?;
     match Prefix::parse(from.value, None) {
         Ok(prefix) if !prefix.path().is_empty() && !prefix.path().ends_with('/') => {
@@ -130,9 +154,10 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
             let links = vec![(prefix.vault().as_str().to_owned(), from.span)];
             let config = SyncConfig {
                 from: prefix,
+                to: to?,
                 on_start,
                 every,
-                max_stale: max_stale.unwrap_or(SyncConfig::MAX_STALE),
+                max_stale,
             };
             Some((config, links))
         }
@@ -143,7 +168,8 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
     }
 }
 
-/// Checks that vaults lead to vaults that are there, and never back to themselves.
+/// Checks that vaults lead to vaults that are there, and never back to themselves, and that no copy is
+/// made of a copy: its age would be counted from when it was copied, not from when it was true.
 pub(super) fn check(
     reader: &Reader<'_>,
     known: &Known,
@@ -163,9 +189,36 @@ pub(super) fn check(
                 let way: Vec<_> = way.iter().map(VaultId::as_str).collect();
                 let message = || format!("[vault.{id}] leads back to itself: {}", way.join(" -> "));
                 reader.report(span, message);
+                continue;
+            }
+            let copies = vaults.get(id).is_some_and(|vault| vault.sync.is_some());
+            let copy = copies.then(|| copy_within(&next, vaults, &mut BTreeSet::new()));
+            if let Some(copy) = copy.flatten() {
+                let message = || {
+                    format!("[vault.{copy}] is a copy itself: copy what it is a copy of instead")
+                };
+                reader.report(span, message);
             }
         }
     }
+}
+
+/// A copy that `here` is, or leads to.
+fn copy_within(
+    here: &VaultId,
+    vaults: &BTreeMap<VaultId, VaultConfig>,
+    seen: &mut BTreeSet<VaultId>,
+) -> Option<VaultId> {
+    if !seen.insert(here.clone()) {
+        return None;
+    }
+    let vault = vaults.get(here)?;
+    if vault.sync.is_some() {
+        return Some(here.clone());
+    }
+    vault
+        .leads_to()
+        .find_map(|next| copy_within(next, vaults, seen))
 }
 
 /// The way from `here` to `id`, over what was passed already; also one that is too long.

@@ -175,6 +175,20 @@ impl VaultConfig {
         Some(place)
     }
 
+    /// What a copy of this vault is a copy of, whatever the vault is called: other settings of the
+    /// store or of a member, and it is a copy of something else.
+    pub(crate) fn origin(&self, vaults: &BTreeMap<VaultId, Self>) -> String {
+        let mut origin = self.place().unwrap_or_else(|| self.backend.to_string());
+        if let Some(path) = self.table.get("path") {
+            write_place(&mut origin, "path", path);
+        }
+        for member in self.leads_to().filter_map(|id| vaults.get(id)) {
+            origin.push_str("\n");
+            origin.push_str(&member.origin(vaults));
+        }
+        origin
+    }
+
     fn value(&self) -> Option<Spanned<DeValue<'_>>> {
         let mut root = workspace::in_force(&self.source)?;
         match root.remove("vault")?.into_inner() {

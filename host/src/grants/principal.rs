@@ -57,7 +57,9 @@ impl Job {
     pub(super) const fn may(self, action: Action) -> bool {
         let actions = match self {
             Self::Refresh => Actions::of(&[Action::Read]),
-            Self::Sync => Actions::of(&[Action::Read, Action::List, Action::Write, Action::Delete]),
+            Self::Sync => {
+                Actions::of(&[Action::Read, Action::List, Action::Write, Action::Destroy])
+            }
         };
         actions.contains(action)
     }

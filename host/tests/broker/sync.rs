@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom::ErrorCode;
 use strongroom::audit::{Action, Outcome, Phase};
 use strongroom::backend::{
-    Backend, ErrorKind, MemoryBackend, PutOptions, SecretValue, VaultId, Which,
+    Backend, ErrorKind, MemoryBackend, PutOptions, SecretValue, VaultId, VersionState, Which,
 };
-use strongroom_backend_testkit::{Fault, Operation, When};
+use strongroom::{Broker, CallError, Emptied, ErrorCode, Synced};
+use strongroom_backend_testkit::{Fault, Faulty, Gate, Operation, When};
 
-use crate::support::far::{Cloud, Far};
-use crate::support::{get, name, now_ms, set, until};
+use crate::support::far::{Cloud, Far, put};
+use crate::support::{get, name, now_ms, set, soon};
 
 /// `copy` is a store of this machine; it is made as `memory` is, since only such can be copies.
 fn config(sync: &str) -> String {
@@ -47,6 +47,10 @@ async fn far(sync: &str) -> Far {
     far
 }
 
+async fn sync(broker: &Broker) -> Result<Synced, CallError> {
+    broker.sync(&copy(), Emptied::Refused).await
+}
+
 fn outage(far: &Far) {
     let outage = Fault::Fail(ErrorKind::Unavailable);
     far.cloud.faults.arm(outage, When::always());
@@ -58,7 +62,7 @@ async fn a_copy_serves_while_the_source_does_not_answer() {
     let session = far.session();
     let before = get(&session, "a").await.unwrap_err();
     assert!(matches!(before, ErrorCode::Unavailable(_)), "never made");
-    let synced = far.broker.sync(&copy()).await.unwrap();
+    let synced = sync(&far.broker).await.unwrap();
     assert_eq!((synced.copied, synced.deleted, synced.left), (2, 0, 0));
     outage(&far);
     for _ in 0..2 {
@@ -83,7 +87,7 @@ async fn a_copy_serves_while_the_source_does_not_answer() {
             "synced-version=1"
         ]
     );
-    assert!(far.broker.sync(&copy()).await.is_err());
+    assert!(sync(&far.broker).await.is_err());
     assert_eq!(get(&session, "a").await.unwrap(), "one");
     let records = far.home.records(&far.broker);
     let read = |r: &&strongroom::audit::Record| {
@@ -119,8 +123,8 @@ async fn a_copy_serves_while_the_source_does_not_answer() {
 async fn changes_and_deletions_follow_and_the_same_is_not_written_again() {
     let far = far(BY_HAND).await;
     let session = far.session();
-    far.broker.sync(&copy()).await.unwrap();
-    let again = far.broker.sync(&copy()).await.unwrap();
+    sync(&far.broker).await.unwrap();
+    let again = sync(&far.broker).await.unwrap();
     assert_eq!((again.copied, again.unchanged), (0, 2));
     far.cloud.put("app/a", "new").await;
     far.cloud
@@ -130,7 +134,7 @@ async fn changes_and_deletions_follow_and_the_same_is_not_written_again() {
         .unwrap();
     far.cloud.put("app/d", "three").await;
     assert_eq!(get(&session, "a").await.unwrap(), "one");
-    let changed = far.broker.sync(&copy()).await.unwrap();
+    let changed = sync(&far.broker).await.unwrap();
     assert_eq!(
         (changed.copied, changed.unchanged, changed.deleted),
         (2, 0, 1)
@@ -154,7 +158,7 @@ async fn an_expired_value_is_not_served_from_the_copy() {
         .put(&name("app/e"), &value, &options)
         .await
         .unwrap();
-    far.broker.sync(&copy()).await.unwrap();
+    sync(&far.broker).await.unwrap();
     let session = far.session();
     assert_eq!(get(&session, "e").await.unwrap(), "short");
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -167,18 +171,18 @@ async fn a_source_that_fails_half_way_leaves_the_copy_as_it_was() {
     for number in 0..150 {
         far.cloud.put(&format!("app/n/{number:03}"), "old").await;
     }
-    far.broker.sync(&copy()).await.unwrap();
+    sync(&far.broker).await.unwrap();
     for number in 0..150 {
         far.cloud.put(&format!("app/n/{number:03}"), "new").await;
     }
     let fails = Fault::Fail(ErrorKind::Unavailable);
     let second = When::always().on(Operation::GetMany).after(1);
     far.cloud.faults.arm(fails, second);
-    assert!(far.broker.sync(&copy()).await.is_err());
+    assert!(sync(&far.broker).await.is_err());
     let session = far.session();
     assert_eq!(get(&session, "n/000").await.unwrap(), "old");
     far.cloud.faults.heal();
-    far.broker.sync(&copy()).await.unwrap();
+    sync(&far.broker).await.unwrap();
     assert_eq!(get(&session, "n/000").await.unwrap(), "new");
     assert_eq!(get(&session, "n/149").await.unwrap(), "new");
 }
@@ -186,7 +190,7 @@ async fn a_source_that_fails_half_way_leaves_the_copy_as_it_was() {
 #[tokio::test]
 async fn a_copy_is_only_read_and_max_stale_ends_it() {
     let far = far("on-start = false\nmax-stale = \"700ms\"").await;
-    far.broker.sync(&copy()).await.unwrap();
+    sync(&far.broker).await.unwrap();
     let session = far.session();
     let operator = far.broker.operator().unwrap();
     for who in [&session, &operator] {
@@ -202,7 +206,7 @@ async fn a_copy_is_only_read_and_max_stale_ends_it() {
     assert!(matches!(late, ErrorCode::Unavailable(_)), "{late:?}");
     assert!(session.list("", None).await.is_err());
     assert!(session.describe("a").await.is_err());
-    far.broker.sync(&copy()).await.unwrap();
+    sync(&far.broker).await.unwrap();
     assert_eq!(get(&session, "a").await.unwrap(), "one");
 }
 
@@ -210,40 +214,218 @@ async fn a_copy_is_only_read_and_max_stale_ends_it() {
 async fn it_is_kept_in_step_in_the_background() {
     let far = far("every = \"1s\"").await;
     let session = far.session();
-    until("the copy is made", || true).await;
+    // `far` puts the secrets after the host has begun: what it found first may have been nothing.
     let made = async {
         while get(&session, "a").await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    crate::support::soon("the copy is made", made).await;
+    soon("the copy is made", made).await;
     far.cloud.put("app/a", "new").await;
     let changed = async {
         while get(&session, "a").await.unwrap() != "new" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    crate::support::soon("the change follows", changed).await;
+    soon("the change follows", changed).await;
 }
 
 #[tokio::test]
-async fn what_was_there_before_is_no_copy_and_stays() {
-    let before = Arc::new(MemoryBackend::new());
-    let config = config(BY_HAND);
-    let cloud = Cloud::new().with_memory(&before);
-    crate::support::far::put(&before, "a", "mine").await;
-    crate::support::far::put(&before, "z", "mine too").await;
-    let far = Far::over(cloud, &config).await;
-    far.cloud.put("app/a", "theirs").await;
-    far.cloud.put("app/b", "theirs").await;
-    let synced = far.broker.sync(&copy()).await.unwrap();
-    assert_eq!((synced.copied, synced.left, synced.deleted), (1, 1, 0));
+async fn what_is_no_copy_stays_and_keeps_the_vault_from_being_one() {
+    for there in ["a", "z"] {
+        let before = Arc::new(MemoryBackend::new());
+        put(&before, there, "mine").await;
+        let far = Far::over(Cloud::new().with_memory(&before), &config(BY_HAND)).await;
+        far.cloud.put("app/a", "theirs").await;
+        far.cloud.put("app/b", "theirs").await;
+        let refused = sync(&far.broker).await.unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("copy:{there} is no copy")),
+            "{refused}"
+        );
+        assert!(get(&far.session(), there).await.is_err());
+        let kept = before.get(&name(there), Which::Current).await.unwrap();
+        assert_eq!((kept.version, kept.value.expose()), (1, &b"mine"[..]));
+    }
+}
+
+#[tokio::test]
+async fn what_the_source_replaced_or_deleted_is_gone_from_the_copy() {
+    let kept = Arc::new(MemoryBackend::new());
+    let far = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    far.cloud.put("app/a", "leaked").await;
+    far.cloud.put("app/b", "two").await;
+    sync(&far.broker).await.unwrap();
+    far.cloud.put("app/a", "new").await;
+    far.cloud.store.delete(&name("app/b"), None).await.unwrap();
+    sync(&far.broker).await.unwrap();
     let session = far.session();
-    assert_eq!(get(&session, "a").await.unwrap(), "mine");
-    assert_eq!(get(&session, "b").await.unwrap(), "theirs");
-    assert_eq!(get(&session, "z").await.unwrap(), "mine too");
-    let kept = before.get(&name("a"), Which::Current).await.unwrap();
-    assert_eq!(kept.version, 1);
+    let old = session.get("a", Which::Version(1)).await.unwrap_err();
+    assert_eq!(old.code, ErrorCode::NotFound);
+    let now = session.get("a", Which::Version(2)).await.unwrap();
+    assert_eq!(now.value.expose(), b"new");
+    let (_, versions) = session.versions("a").await.unwrap();
+    assert_eq!(versions.len(), 1);
+    for (gone, number) in [("a", 1), ("b", 1)] {
+        let error = kept.get(&name(gone), Which::Version(number)).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+        // No soft delete, which could be taken back.
+        let versions = kept.versions(&name(gone)).await.unwrap();
+        let state = versions
+            .iter()
+            .find(|it| it.version == number)
+            .unwrap()
+            .state;
+        assert_eq!(state, VersionState::Destroyed, "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_was_made_anew_is_copied_whatever_its_numbers() {
+    let kept = Arc::new(MemoryBackend::new());
+    for value in ["before", "after"] {
+        let far = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+        far.cloud.put("app/a", value).await;
+        let synced = sync(&far.broker).await.unwrap();
+        assert_eq!(synced.copied, 1);
+        assert_eq!(get(&far.session(), "a").await.unwrap(), value);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_something_else_is_none() {
+    let kept = Arc::new(MemoryBackend::new());
+    let far = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    far.cloud.put("app/a", "production").await;
+    sync(&far.broker).await.unwrap();
+    let elsewhere = config(BY_HAND).replace("\"cloud\"", "\"cloud\"\nregion = \"staging\"");
+    let far = Far::over(Cloud::new().with_memory(&kept), &elsewhere).await;
+    let error = get(&far.session(), "a").await.unwrap_err();
+    assert!(matches!(error, ErrorCode::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_lists_nothing_empties_no_copy_by_itself() {
+    let far = far(BY_HAND).await;
+    sync(&far.broker).await.unwrap();
+    for path in ["app/a", "app/b/c"] {
+        far.cloud.store.delete(&name(path), None).await.unwrap();
+    }
+    let refused = sync(&far.broker).await.unwrap_err().to_string();
+    assert!(refused.contains("--accept-empty"), "{refused}");
+    let session = far.session();
+    assert_eq!(get(&session, "a").await.unwrap(), "one");
+    let emptied = far.broker.sync(&copy(), Emptied::Accepted).await.unwrap();
+    assert_eq!((emptied.copied, emptied.deleted), (0, 2));
+    assert_eq!(get(&session, "a").await.unwrap_err(), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn of_two_who_make_the_same_copy_the_slower_writes_nothing() {
+    let kept = Arc::new(MemoryBackend::new());
+    let slow = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    let quick = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    slow.cloud.put("app/a", "older").await;
+    quick.cloud.put("app/a", "newer").await;
+    let gate = Gate::new();
+    let pause = Fault::Pause(gate.clone());
+    slow.cloud
+        .faults
+        .arm(pause, When::next(1).on(Operation::GetMany));
+    let session = slow.session();
+    let under_way = tokio::spawn(async move { sync(&slow.broker).await });
+    soon("the source is read", gate.reached()).await;
+    sync(&quick.broker).await.unwrap();
+    gate.release();
+    let lost = under_way.await.unwrap().unwrap_err();
+    assert!(matches!(lost.code, ErrorCode::Conflict(_)), "{lost:?}");
+    assert_eq!(get(&session, "a").await.unwrap(), "newer");
+}
+
+#[tokio::test]
+async fn a_write_that_fails_half_way_leaves_an_old_mark_and_is_made_good() {
+    let kept = Arc::new(MemoryBackend::new());
+    let (faulty, faults) = Faulty::new(Arc::clone(&kept));
+    let cloud = Cloud::new().with_memory_store(Arc::new(faulty));
+    let far = Far::over(cloud, &config(BY_HAND)).await;
+    for number in 0..10 {
+        far.cloud.put(&format!("app/{number}"), "one").await;
+    }
+    let full = Fault::Fail(ErrorKind::Unavailable);
+    faults.arm(full, When::always().on(Operation::Put).after(5));
+    let failed = sync(&far.broker).await.unwrap_err();
+    assert!(
+        matches!(failed.code, ErrorCode::Unavailable(_)),
+        "{failed:?}"
+    );
+    let never_made = get(&far.session(), "0").await.unwrap_err();
+    assert!(matches!(never_made, ErrorCode::Unavailable(_)));
+    faults.heal();
+    let synced = sync(&far.broker).await.unwrap();
+    assert_eq!((synced.copied, synced.unchanged), (5, 5));
+    assert_eq!(get(&far.session(), "9").await.unwrap(), "one");
+}
+
+#[tokio::test]
+async fn the_first_calls_wait_until_the_copy_is_made() {
+    let cloud = Cloud::new();
+    cloud.put("app/a", "one").await;
+    let far = Far::over(cloud, &config("")).await;
+    assert_eq!(get(&far.session(), "a").await.unwrap(), "one");
+}
+
+#[tokio::test]
+async fn a_host_that_starts_soon_after_another_copies_nothing_again() {
+    let kept = Arc::new(MemoryBackend::new());
+    let often = config("every = \"1h\"");
+    let first = Cloud::new().with_memory(&kept);
+    first.put("app/a", "one").await;
+    let first = Far::over(first, &often).await;
+    assert_eq!(get(&first.session(), "a").await.unwrap(), "one");
+    let second = Far::over(Cloud::new().with_memory(&kept), &often).await;
+    assert_eq!(get(&second.session(), "a").await.unwrap(), "one");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(second.cloud.counts.total(), 0);
+}
+
+#[tokio::test]
+async fn a_chain_asks_a_copy_only_where_its_source_fails() {
+    let config = config("on-start = false\nto = \"app/\"").replace(
+        "default-vault = \"copy\"",
+        "default-vault = \"safe\"\n[vault.safe]\nchain = [\"prod\", \"copy\"]\non-error = \"next\"",
+    );
+    let config = config.replace("vault = \"copy\", secrets", "vault = \"safe\", secrets");
+    let config = config.replace("breaker", "cache = false\nbreaker");
+    let far = Far::new(&config).await;
+    far.cloud.put("app/a", "one").await;
+    far.cloud.put("app/b", "two").await;
+    sync(&far.broker).await.unwrap();
+    far.cloud.store.delete(&name("app/a"), None).await.unwrap();
+    let session = far.session();
+    assert_eq!(
+        get(&session, "app/a").await.unwrap_err(),
+        ErrorCode::NotFound,
+        "deleted at the source, and still in the copy"
+    );
+    assert_eq!(get(&session, "app/b").await.unwrap(), "two");
+    let many = ["safe:app/a".to_owned(), "safe:app/b".to_owned()];
+    let asked = session.get_many(&many).await.unwrap();
+    assert!(asked[0].is_err() && asked[1].is_ok());
+    let listed = session.list("app/", None).await.unwrap();
+    assert_eq!(listed.references.len(), 1);
+    outage(&far);
+    assert_eq!(get(&session, "app/b").await.unwrap(), "two");
+    let asked = session.get_many(&many).await.unwrap();
+    assert!(asked[1].is_ok());
+    let records = far.home.records(&far.broker);
+    let last = records
+        .iter()
+        .rfind(|r| r.secret.as_deref() == Some("app/b"));
+    let detail = last.unwrap().detail.as_deref().unwrap();
+    assert!(
+        detail.contains("from=copy") && detail.contains("synced=0m"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]
@@ -261,7 +443,7 @@ async fn the_job_may_touch_nothing_but_its_two_places() {
     assert_eq!(listed.references.len(), 2);
     assert!(
         far.broker
-            .sync(&VaultId::parse("prod").unwrap())
+            .sync(&VaultId::parse("prod").unwrap(), Emptied::Refused)
             .await
             .is_err()
     );

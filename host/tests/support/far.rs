@@ -78,8 +78,11 @@ impl Cloud {
     }
 
     /// Has every vault of the backend `memory` be this store.
-    pub fn with_memory(mut self, memory: &Arc<MemoryBackend>) -> Self {
-        let memory: Arc<dyn Backend> = Arc::clone(memory) as _;
+    pub fn with_memory(self, memory: &Arc<MemoryBackend>) -> Self {
+        self.with_memory_store(Arc::clone(memory) as _)
+    }
+
+    pub fn with_memory_store(mut self, memory: Arc<dyn Backend>) -> Self {
         self.registry = self
             .registry
             .with("memory", move |_| Ok(Arc::clone(&memory)));

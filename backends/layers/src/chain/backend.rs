@@ -25,7 +25,8 @@ impl Chain {
 
     /// Refuses a compared write that an earlier member would hide.
     async fn refuse_hidden(&self, writer: usize, path: &SecretPath) -> Result<()> {
-        for member in self.members.iter().take(writer) {
+        let before = self.members.iter().take(writer);
+        for member in before.filter(|member| member.copy_of.is_none()) {
             match member.can().describe(path).await {
                 Ok(described) if is_current(&described) => {
                     return Err(match described.version {
@@ -98,7 +99,7 @@ impl Backend for Chain {
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
         let mut names = BTreeSet::new();
         let mut more = false;
-        for member in &self.members {
+        for member in self.members.iter().filter(|it| it.copy_of.is_none()) {
             let mut found = 0;
             let mut after = after.map(str::to_owned);
             // Each gives as many as the page may have, so that the first of all of them are known.

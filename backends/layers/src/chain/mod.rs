@@ -26,7 +26,9 @@ use crate::{Answer, Counters, Look, Standing, Store};
 ///   destroy, metadata) goes to the member that answers for it now; where none has a current value,
 ///   to the first that knows the name. Numbers are those of that member: they start again when
 ///   another begins to answer.
-/// - **Lists** are those of all members, each name once. They need every member whatever the setting:
+/// - **A copy** of an earlier member is asked only where that one failed: what the source has deleted,
+///   its copy may still have.
+/// - **Lists** are those of all members but such copies, each name once. They need every member whatever the setting:
 ///   a list with silent gaps would have names taken for deleted.
 pub struct Chain {
     members: Vec<Member>,
@@ -41,6 +43,9 @@ pub struct Member {
     pub id: Arc<str>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// The place of an earlier member of which this one is a copy. It is asked only where that one
+    /// failed: what that one does not have any more, its copy does not have either.
+    pub copy_of: Option<usize>,
 }
 
 /// What a chain does when a member fails.
@@ -78,11 +83,18 @@ impl Chain {
     async fn holder(&self, path: &SecretPath) -> Result<(usize, &Member, Description)> {
         let mut known = None;
         let mut passed = None;
+        let mut failed = Failed::default();
         for (at, member) in self.members.iter().enumerate() {
+            if failed.skips(member) {
+                continue;
+            }
             match member.can().describe(path).await {
                 Ok(described) if is_current(&described) => return Ok((at, member, described)),
                 Ok(described) => known = known.or(Some((at, member, described))),
-                Err(error) => self.pass(member, error, &mut passed)?,
+                Err(error) => {
+                    failed.hear(at, &error);
+                    self.pass(member, error, &mut passed)?;
+                }
             }
         }
         match passed {
@@ -94,8 +106,7 @@ impl Chain {
     /// Whether the next member may be asked after this failure; a real one is kept in `passed`.
     fn pass(&self, member: &Member, error: Error, passed: &mut Option<Error>) -> Result<()> {
         match error.kind() {
-            // A name that a member cannot carry, it does not have.
-            ErrorKind::NotFound | ErrorKind::InvalidArgument => Ok(()),
+            _ if !is_failure(&error) => Ok(()),
             ErrorKind::Damaged | ErrorKind::Config => Err(member.told(error)),
             _ if self.on_error == OnError::Next => {
                 passed.get_or_insert(member.told(error));
@@ -174,9 +185,12 @@ impl Store for Chain {
             };
         }
         let mut asked = Asked::new();
-        for member in &self.members {
+        for (at, member) in self.members.iter().enumerate() {
+            if asked.failed.skips(member) {
+                continue;
+            }
             let answer = member.store.answer(path, which, look).await;
-            if let Some(answer) = asked.hear(self, member, answer) {
+            if let Some(answer) = asked.hear(self, at, member, answer) {
                 return answer;
             }
         }
@@ -186,12 +200,13 @@ impl Store for Chain {
     async fn answer_many(&self, paths: &[SecretPath], look: Look) -> Vec<Answer> {
         let mut asked: Vec<_> = paths.iter().map(|_| Asked::new()).collect();
         let mut answers: Vec<_> = paths.iter().map(|_| None).collect();
-        for member in &self.members {
+        for (place, member) in self.members.iter().enumerate() {
             let open: Vec<usize> = (0..paths.len())
                 .filter(|at| answers.get(*at).is_some_and(Option::is_none))
+                .filter(|at| asked.get(*at).is_some_and(|it| !it.failed.skips(member)))
                 .collect();
             if open.is_empty() {
-                break;
+                continue;
             }
             let names: Vec<_> = open
                 .iter()
@@ -201,7 +216,7 @@ impl Store for Chain {
             for at in open {
                 let answer = heard.next().unwrap_or_else(Answer::short);
                 if let (Some(asked), Some(slot)) = (asked.get_mut(at), answers.get_mut(at)) {
-                    *slot = asked.hear(self, member, answer);
+                    *slot = asked.hear(self, place, member, answer);
                 }
             }
         }
@@ -237,6 +252,32 @@ struct Asked {
     good_until: u64,
     standing: Option<Standing>,
     passed: Option<Error>,
+    failed: Failed,
+}
+
+/// The places of the members that did not answer.
+#[derive(Default)]
+struct Failed(Vec<usize>);
+
+impl Failed {
+    fn hear(&mut self, at: usize, error: &Error) {
+        if is_failure(error) {
+            self.0.push(at);
+        }
+    }
+
+    /// Whether a member is a copy of one that answered.
+    fn skips(&self, member: &Member) -> bool {
+        member.copy_of.is_some_and(|at| !self.0.contains(&at))
+    }
+}
+
+/// A name that a member cannot carry, it does not have.
+fn is_failure(error: &Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::InvalidArgument
+    )
 }
 
 impl Asked {
@@ -245,11 +286,18 @@ impl Asked {
             good_until: u64::MAX,
             standing: Some(Standing::always()),
             passed: None,
+            failed: Failed::default(),
         }
     }
 
     /// Takes a member's answer: the chain's own, where it is one.
-    fn hear(&mut self, chain: &Chain, member: &Member, answer: Answer) -> Option<Answer> {
+    fn hear(
+        &mut self,
+        chain: &Chain,
+        at: usize,
+        member: &Member,
+        answer: Answer,
+    ) -> Option<Answer> {
         self.good_until = self.good_until.min(answer.good_until);
         let standing = self.standing.take().zip(answer.standing);
         self.standing = standing.map(|(all, one)| all.and(one));
@@ -262,6 +310,7 @@ impl Asked {
             })),
             Err(error) => {
                 let real = error.kind() != ErrorKind::NotFound;
+                self.failed.hear(at, &error);
                 match chain.pass(member, error, &mut self.passed) {
                     // Passed over a failure: what comes now holds only while the failure lasts.
                     Ok(()) if real => self.standing = None,

@@ -1,0 +1,67 @@
+//! `strongroom sync`: brings a copy in step with what it is a copy of.
+
+use serde_json::json;
+use strongroom::backend::VaultId;
+use strongroom::{Emptied, ErrorCode};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output;
+
+/// Bring a vault that is a copy of a part of another in step with it now
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  strongroom sync offline
+  strongroom sync offline --accept-empty     after everything was deleted on purpose
+
+A vault is a copy by its table [vault.<id>.sync]; a running host keeps it in step by itself.
+A source that cannot be read leaves the copy as it was, and it serves until it is older than 'max-stale'.")]
+pub(crate) struct Args {
+    /// The vault that is the copy
+    #[arg(value_name = "VAULT", value_parser = super::doctor::vault)]
+    vault: VaultId,
+
+    /// Empty the copy where the source lists no name any more
+    #[arg(long)]
+    accept_empty: bool,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let emptied = if args.accept_empty {
+        Emptied::Accepted
+    } else {
+        Emptied::Refused
+    };
+    let broker = context.broker().await?;
+    let bar = output::working("reading the source");
+    let synced = broker.sync(&args.vault, emptied).await;
+    bar.finish_and_clear();
+    let closed = broker.close().await;
+    let synced = synced.map_err(|error| {
+        let taken = matches!(error.code, ErrorCode::Conflict(_));
+        let failure = Failure::from(error).while_doing(args.vault.as_str());
+        match taken {
+            true => failure.hint("another process works on this copy: try again"),
+            false => failure,
+        }
+    })?;
+    closed?;
+    if context.json {
+        return output::document(&json!({
+            "vault": args.vault.as_str(),
+            "copied": synced.copied,
+            "unchanged": synced.unchanged,
+            "deleted": synced.deleted,
+            "left": synced.left,
+        }));
+    }
+    let left = match synced.left {
+        0 => String::new(),
+        left => format!(", {left} left out: a copy cannot have their names"),
+    };
+    output::line(&format!(
+        "{}: {} copied, {} unchanged, {} deleted{left}",
+        args.vault, synced.copied, synced.unchanged, synced.deleted
+    ))
+}

@@ -1,0 +1,156 @@
+//! `strongroom sync`: a copy that serves when its source does not, also after a kill at any moment.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where its helper fails"
+)]
+
+#[path = "proof/dice.rs"]
+mod dice;
+mod support;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::thread;
+
+use dice::Dice;
+use support::Room;
+
+/// `local` is the source; `offline` has a part of it.
+fn room() -> Room {
+    let room = Room::new();
+    room.run(["init", "second", "--vault", "offline"]).ok();
+    room.configure(
+        "[vault.offline]\nbackend = \"local\"\npath = \"second/offline.vault\"\n\
+         key = { file = \"second/keys/offline.key\" }\n\
+         [vault.offline.sync]\nfrom = \"local:app/\"\nevery = \"1h\"\n\
+         [vault.either]\nchain = [\"local\", \"offline\"]\n",
+    );
+    room
+}
+
+#[test]
+fn a_copy_is_made_told_of_and_only_read() {
+    let room = room();
+    room.set("app/a", "one");
+    room.set("other", "not copied");
+    room.run(["get", "offline:a"]).exits(5).says("not made yet");
+    let doctor = room.run(["doctor", "offline"]).exits(5);
+    assert!(
+        doctor
+            .text()
+            .contains("next: bring it in step with its source: strongroom sync offline")
+    );
+
+    let first = room.run(["sync", "offline"]).ok();
+    assert_eq!(first.text(), "offline: 1 copied, 0 unchanged, 0 deleted\n");
+    let again = room.run(["sync", "offline", "--json"]).ok().json();
+    assert_eq!(
+        (&again["copied"], &again["unchanged"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(room.get("offline:a"), b"one");
+    let doctor = room.run(["doctor", "offline"]).ok();
+    assert!(
+        doctor.text().contains("a copy of local:app/, 0m old"),
+        "{}",
+        doctor.text()
+    );
+    let described = room.run(["describe", "offline:a"]).ok();
+    assert!(
+        described.text().contains("synced-age"),
+        "{}",
+        described.text()
+    );
+    for args in [
+        &["set", "offline:a"][..],
+        &["delete", "offline:a"],
+        &["rollback", "offline:a", "--to", "1"],
+        &["copy", "local:other", "offline:other"],
+    ] {
+        let refused = room.feed(args, "mine");
+        assert_ne!(refused.code, 0, "{args:?}");
+    }
+    room.run(["sync", "local"]).exits(1).says("no copy");
+    room.run(["sync", "none"]).exits(1);
+
+    room.set("app/a", "two");
+    room.run(["sync", "offline"]).ok();
+    assert_eq!(room.get("offline:a"), b"two");
+    room.run(["get", "offline:a", "--version", "1"]).exits(4);
+    room.run(["delete", "app/a"]).ok();
+    room.run(["sync", "offline"])
+        .exits(1)
+        .says("--accept-empty");
+    assert_eq!(room.get("offline:a"), b"two");
+    let emptied = room.run(["sync", "offline", "--accept-empty"]).ok();
+    assert_eq!(
+        emptied.text(),
+        "offline: 0 copied, 0 unchanged, 1 deleted\n"
+    );
+    room.run(["get", "offline:a"]).exits(4);
+    room.run(["audit", "verify"]).ok();
+}
+
+#[test]
+fn the_copy_serves_while_its_source_is_damaged() {
+    let room = room();
+    room.set("app/a", "one");
+    room.run(["sync", "offline"]).ok();
+    let away = room.path("away");
+    fs::rename(room.path("local.vault"), &away).unwrap();
+    assert_ne!(room.run(["get", "app/a"]).code, 0);
+    assert_ne!(room.run(["sync", "offline"]).code, 0);
+    assert_eq!(room.get("offline:a"), b"one");
+    fs::rename(away, room.path("local.vault")).unwrap();
+    let last = room.run(["sync", "offline"]).ok();
+    assert_eq!(last.text(), "offline: 0 copied, 1 unchanged, 0 deleted\n");
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_old_or_new_values_and_the_next_run_mends_it() {
+    const NAMES: usize = 8;
+    let room = room();
+    let mut dice = Dice::new();
+    let write = |round: usize| {
+        for number in 0..NAMES {
+            room.set(
+                &format!("app/{number}"),
+                format!("{number} in round {round}"),
+            );
+        }
+    };
+    write(0);
+    room.run(["sync", "offline"]).ok();
+    let mut killed = 0;
+    for round in 1..=12 {
+        write(round);
+        let mut child = room
+            .command(["sync", "offline"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(dice.millis(10, 250));
+        let _ = child.kill();
+        killed += usize::from(child.wait().unwrap().signal() == Some(9));
+        for number in 0..NAMES {
+            let value = String::from_utf8(room.get(&format!("offline:{number}"))).unwrap();
+            let of = |round| value == format!("{number} in round {round}");
+            assert!((0..=round).any(of), "{value:?} in round {round}");
+        }
+    }
+    assert!(killed > 2, "only {killed} were killed");
+    room.run(["sync", "offline"]).ok();
+    for number in 0..NAMES {
+        let value = room.get(&format!("offline:{number}"));
+        assert_eq!(value, format!("{number} in round 12").into_bytes());
+        // No superseded value stays behind, whenever the runs before were killed.
+        let log = room.run(["versions", &format!("offline:{number}"), "--json"]);
+        assert_eq!(log.ok().json()["versions"].as_array().unwrap().len(), 1);
+    }
+    for check in [&["doctor"][..], &["audit", "verify"]] {
+        room.run(check).ok();
+    }
+}
