@@ -59,6 +59,11 @@ enum Task {
         /// Which ones [default: all]
         names: Vec<String>,
     },
+    /// Installs servers, and starts none.
+    Install {
+        /// Which ones [default: all]
+        names: Vec<String>,
+    },
     /// Stops servers.
     Down {
         /// Which ones [default: all]
@@ -78,6 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             print!("{}", record::exports(&environment));
             Ok(())
         }
+        Task::Install { names } => install(&folders, &named(names)?),
         Task::Down { names } => down(&folders, &named(names)?),
         Task::List => {
             list(&folders);
@@ -154,6 +160,23 @@ fn named(names: &[String]) -> Result<Vec<&'static Server>> {
     let wanted =
         |server: &&Server| names.is_empty() || names.iter().any(|name| name == server.name);
     Ok(SERVERS.iter().filter(wanted).collect())
+}
+
+/// Has these servers installed. Tries all, and fails if one is not in the end.
+fn install(folders: &Folders, servers: &[&Server]) -> Result<()> {
+    let _lock = lock(folders)?;
+    let mut failed = Vec::new();
+    for server in servers {
+        if let Err(error) = (server.install)(folders) {
+            eprintln!("error: {}: {error}", server.name);
+            failed.push(server.name);
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not installed: {}", failed.join(", ")).into())
+    }
 }
 
 /// Has these servers up, and says how tests find them. Tries all, and fails if one is not up in the end.
