@@ -142,6 +142,11 @@ impl Store for Fields {
         paths.iter().map(answer).collect()
     }
 
+    async fn rollback(&self, path: &SecretPath, to: u64, author: Option<String>) -> Result<Change> {
+        self.writable(path)?;
+        self.inner.rollback(path, to, author).await
+    }
+
     fn counters(&self, path: &SecretPath) -> Counters {
         self.inner.counters(self.place(path))
     }

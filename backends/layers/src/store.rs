@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, ChangeCell, Error, ErrorKind, Result, Secret, SecretPath, Which,
+    Backend, Change, ChangeCell, Error, ErrorKind, PutOptions, Result, Secret, SecretPath, Which,
 };
 
 /// A store as the broker has it: with what it takes to remember an answer above it.
 ///
-/// Everything but reading a value goes to [`backend`](Self::backend) as it is.
+/// Everything but reading a value and rolling one back goes to [`backend`](Self::backend) as it is.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The store for every other call.
@@ -21,6 +21,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// As [`Backend::get_many`], one answer for each path in the order asked.
     async fn answer_many(&self, paths: &[SecretPath], look: Look) -> Vec<Answer>;
+
+    /// Writes the value of an older version as a new one; `author` is who does. Where `get` and `put`
+    /// of one name may come to different stores, it must be written where it was read: else the
+    /// value of one store lands in another.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::get`] of that version, and as [`Backend::put`].
+    async fn rollback(&self, path: &SecretPath, to: u64, author: Option<String>) -> Result<Change> {
+        let old = self.backend().get(path, Which::Version(to)).await?;
+        let options = PutOptions {
+            expires: old.expires,
+            author,
+            ..PutOptions::default()
+        };
+        self.backend().put(path, &old.value, &options).await
+    }
 
     /// The counters that move when `path` changes, as far as this machine can tell.
     fn counters(&self, path: &SecretPath) -> Counters;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use strongroom_audit::{Call, Counter, Entry, Outcome, Target, Text};
 use strongroom_backend::{
-    Backend, Capabilities, Change, CompareAndSet, Metadata, PutOptions, Reference, SecretValue,
-    VersionNumbers, Which,
+    Capabilities, Change, CompareAndSet, Metadata, PutOptions, Reference, SecretValue,
+    VersionNumbers,
 };
 
 use super::error::{CallError, ErrorCode};
@@ -257,7 +257,7 @@ impl Started {
         self.session.shared.log.wait_durable(self.intent).await?;
         let (_, again) = self.session.decide_again(granted, reference);
         let granted = again?;
-        let change = operation.run(&granted, reference, opened.backend());
+        let change = operation.run(&granted, reference, opened);
         within(self.force.deadline(reference.vault()), change).await
     }
 
@@ -346,10 +346,10 @@ impl Operation {
         self,
         granted: &Granted,
         reference: &Reference,
-        backend: &dyn Backend,
+        opened: &Opened,
     ) -> strongroom_backend::Result<Change> {
         debug_assert!(granted.covers(granted.action(), reference));
-        let path = reference.path();
+        let (path, backend) = (reference.path(), opened.backend());
         match self {
             Self::Put { value, options } => backend.put(path, &value, &options).await,
             Self::SetMetadata(metadata) => {
@@ -365,15 +365,7 @@ impl Operation {
                 let versioning = backend.require_versioning("destroy")?;
                 versioning.destroy(path, version).await
             }
-            Self::Rollback { to, author } => {
-                let old = backend.get(path, Which::Version(to)).await?;
-                let options = PutOptions {
-                    expires: old.expires,
-                    author: Some(author),
-                    ..PutOptions::default()
-                };
-                backend.put(path, &old.value, &options).await
-            }
+            Self::Rollback { to, author } => opened.store.rollback(path, to, Some(author)).await,
         }
     }
 }

@@ -113,6 +113,25 @@ async fn writes_go_to_the_first_that_can_and_show_at_once() {
 }
 
 #[tokio::test]
+async fn a_rollback_writes_the_vault_that_answers() {
+    let config = CONFIG.replace("\"data-write\"]", "\"data-write\", \"rollback\"]");
+    let (far, here) = far(&config).await;
+    far.cloud.put("a", "old").await;
+    far.cloud.put("a", "new").await;
+    let session = far.session();
+    assert_eq!(get(&session, "a").await.unwrap(), "new");
+    assert_eq!(session.rollback("a", 1).await.unwrap(), 3);
+    assert_eq!(get(&session, "a").await.unwrap(), "old");
+    let kept = here.get(&crate::support::name("a"), Which::Current).await;
+    assert_eq!(kept.unwrap_err().kind(), ErrorKind::NotFound);
+    far.cloud.put("a", "newest").await;
+    assert_eq!(
+        get(&far.broker.operator().unwrap(), "a").await.unwrap(),
+        "newest"
+    );
+}
+
+#[tokio::test]
 async fn an_outage_stops_or_is_passed_as_the_setting_says() {
     let stop = CONFIG.replace(r#"["local", "prod"]"#, r#"["prod", "local"]"#);
     let next = stop.replace("chain = ", "on-error = \"next\"\nchain = ");

@@ -13,9 +13,20 @@ use super::{Chain, Member, OnError, is_current, unnumbered};
 use crate::{Look, Store};
 
 impl Chain {
+    /// The member that answers for `path`, to be changed there.
+    pub(super) async fn writable(&self, path: &SecretPath) -> Result<(usize, &Member)> {
+        let (at, member, _) = self.holder(path).await?;
+        if !member.can().capabilities().write {
+            return Err(Error::unsupported(
+                "the vault of the chain that has this secret is only read",
+            ));
+        }
+        Ok((at, member))
+    }
+
     /// A change by the member at `at`. The change counter is that of the store which
     /// [`mark`](Backend::mark) tells of, and no other's.
-    fn made(&self, at: usize, change: Result<Change>) -> Result<Change> {
+    pub(super) fn made(&self, at: usize, change: Result<Change>) -> Result<Change> {
         let change = change?;
         Ok(Change {
             counter: change.counter.filter(|_| self.writer == Some(at)),
@@ -87,12 +98,7 @@ impl Backend for Chain {
     }
 
     async fn delete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
-        let (at, member, _) = self.holder(path).await?;
-        if !member.can().capabilities().write {
-            return Err(Error::unsupported(
-                "the vault of the chain that has this secret is only read",
-            ));
-        }
+        let (at, member) = self.writable(path).await?;
         self.made(at, member.can().delete(path, version).await)
     }
 

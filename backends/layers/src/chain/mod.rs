@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, Capabilities, CompareAndSet, Description, Error, ErrorKind, Result, SecretPath,
-    VersionNumbers, Which,
+    Backend, Capabilities, Change, CompareAndSet, Description, Error, ErrorKind, Result,
+    SecretPath, VersionNumbers, Which,
 };
 
 use crate::{Answer, Counters, Look, Standing, Store};
@@ -22,8 +22,8 @@ use crate::{Answer, Counters, Look, Standing, Store};
 ///   before it has the secret, a plain write succeeds and stays hidden behind that; one that names an
 ///   expected version is refused. Otherwise an expected version is compared, atomically, with that
 ///   of the member that is written: 0 is "none in that one".
-/// - **Everything else about one secret** (its versions, a version by number, delete, undelete,
-///   destroy, metadata) goes to the member that answers for it now; where none has a current value,
+/// - **Everything else about one secret** (its versions, a version by number, rollback, delete,
+///   undelete, destroy, metadata) goes to the member that answers for it now; where none has a current value,
 ///   to the first that knows the name. Numbers are those of that member: they start again when
 ///   another begins to answer.
 /// - **A copy** of an earlier member is asked only where that one failed: what the source has deleted,
@@ -225,6 +225,14 @@ impl Store for Chain {
             .zip(asked)
             .map(|(answer, asked)| answer.unwrap_or_else(|| asked.none()))
             .collect()
+    }
+
+    async fn rollback(&self, path: &SecretPath, to: u64, author: Option<String>) -> Result<Change> {
+        let (at, member) = self.writable(path).await?;
+        match member.can().capabilities().versions {
+            VersionNumbers::None => Err(unnumbered()),
+            _ => self.made(at, member.store.rollback(path, to, author).await),
+        }
     }
 
     fn counters(&self, path: &SecretPath) -> Counters {
