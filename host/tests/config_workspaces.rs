@@ -234,6 +234,14 @@ fn chains_lead_somewhere_and_never_back() {
             "3:12: 'deadline' must be from 100ms to 300s",
         ),
         (
+            "[vault.a]\nchain = ['b']\ndeadline = '9s'\n[vault.b]\nbackend = 'cloud'",
+            "3:12: 'deadline' is below that of a vault of the chain, which is 10s",
+        ),
+        (
+            "[vault.a]\nchain = ['b']\ndeadline = '4s'\n[vault.b]\nchain = ['c']\n[vault.c]\nbackend = 'cloud'\ndeadline = '5s'",
+            "3:12: 'deadline' is below that of a vault of the chain, which is 5s",
+        ),
+        (
             "[vault.a]\nbackend = 'cloud'\nretry = { attempts = 0 }",
             "3:22: 'attempts' must be from 1 to 10",
         ),
@@ -251,4 +259,18 @@ fn chains_lead_somewhere_and_never_back() {
     }
     let error = parse(&deep, None).unwrap_err();
     assert!(error.contains("lie within each other"), "{error}");
+}
+
+#[test]
+fn a_chain_has_the_time_of_its_members() {
+    let text = "[vault.a]\nchain = ['b', 'c']\n[vault.b]\nchain = ['c', 'd']\n\
+        [vault.c]\nbackend = 'cloud'\ndeadline = '4s'\n[vault.d]\nbackend = 'memory'\n\
+        [vault.e]\nchain = ['b']\ndeadline = '5s'\n\
+        [vault.f]\nchain = ['g', 'h']\n[vault.g]\nbackend = 'cloud'\nregion = 'g'\ndeadline = '300s'\n\
+        [vault.h]\nbackend = 'cloud'\nregion = 'h'\ndeadline = '1s'\n";
+    let config = parse(text, None).unwrap();
+    for (id, seconds) in [("b", 14), ("a", 18), ("e", 5), ("f", 300)] {
+        let vault = &config.vaults[&VaultId::parse(id).unwrap()];
+        assert_eq!(vault.deadline.as_secs(), seconds, "{id}");
+    }
 }

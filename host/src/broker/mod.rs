@@ -87,6 +87,11 @@ pub(crate) struct InForce {
     vaults: Vaults,
 }
 
+/// How much longer than the layers around a store the broker waits. Their limit begins later and is as
+/// long, and what they answer at its end has to win: a stale value, the next vault of a chain, a failure
+/// that the breaker counts.
+const SLACK: Duration = Duration::from_millis(250);
+
 impl InForce {
     /// The number of the policy as records have it.
     pub(crate) fn number(&self) -> u32 {
@@ -100,8 +105,13 @@ impl InForce {
 
     /// How long a call to this vault may wait for it.
     pub(crate) fn patience(&self, vault: &VaultId) -> Duration {
-        let vault = self.config.vaults.get(vault);
-        vault.map_or(vaults::DEADLINE, |vault| vault.deadline)
+        match self.config.vaults.get(vault) {
+            None => vaults::DEADLINE,
+            Some(vault) if vault.layers.is_some() || vault.chain.is_some() => {
+                vault.deadline + SLACK
+            }
+            Some(vault) => vault.deadline,
+        }
     }
 
     pub(crate) fn number_of(generation: u64) -> u32 {

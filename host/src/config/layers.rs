@@ -17,7 +17,7 @@ pub(super) const OURS: [&str; 8] = [
 /// A shorter deadline would fail calls that a service answers on a good day.
 const LEAST_DEADLINE: Duration = Duration::from_millis(100);
 /// A guest that waits longer has long been given up by whoever called it.
-const MOST_DEADLINE: Duration = Duration::from_secs(300);
+pub(super) const MOST_DEADLINE: Duration = Duration::from_secs(300);
 /// Older values are not a cache any more: that is what `sync` is for.
 const MOST_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A name that is missing for longer would have to be made twice by whoever makes it.

@@ -101,6 +101,7 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
     }
     chain::check(reader, &known, &config.vaults, &links);
     chain::check_depth(reader, &config.vaults);
+    deadline::settle(reader, &mut config.vaults);
     config.default_vault = default_vault(root, &known);
     config.quotas = quotas(root.section("quotas"), Quotas::default());
     let mut reached = Vec::new();

@@ -83,8 +83,11 @@ pub struct VaultConfig {
     pub fields: BTreeMap<SecretPath, BoundField>,
     /// A secret that `doctor` reads to see that reading works.
     pub canary: Option<SecretPath>,
-    /// How long a call may take, all its tries together.
+    /// How long a call may take, all its tries together; of a chain that says nothing, that of all its
+    /// members. The broker gives what layers answer at this time a quarter of a second more to arrive.
     pub deadline: Duration,
+    /// Where that is said.
+    pub(super) deadline_at: Option<Range<usize>>,
     /// The line where it begins.
     pub line: usize,
     /// What stands around the store; none where it is on this machine.
@@ -249,6 +252,7 @@ pub(super) fn vault(
         fields: fields(&mut section),
         canary: canary(&mut section),
         deadline: Layers::DEADLINE,
+        deadline_at: section.table().get("deadline").map(Spanned::span),
         line: reader.line(section.span()),
         layers: None,
         span: section.span().clone(),

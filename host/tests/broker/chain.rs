@@ -162,6 +162,22 @@ async fn an_outage_stops_or_is_passed_as_the_setting_says() {
 }
 
 #[tokio::test]
+async fn a_vault_that_hangs_is_passed_at_its_own_deadline() {
+    let config = CONFIG.replace(
+        "chain = [\"local\", \"prod\"]",
+        "on-error = \"next\"\ndeadline = \"300ms\"\nchain = [\"prod\", \"local\"]",
+    );
+    let config = config.replace("\"cloud\"", "\"cloud\"\ndeadline = \"300ms\"");
+    let (far, here) = far(&config).await;
+    put(&here, "a", "here").await;
+    far.cloud.faults.arm(Fault::Hang, When::always());
+    let began = std::time::Instant::now();
+    assert_eq!(get(&far.session(), "a").await.unwrap(), "here");
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
 async fn many_through_a_chain_ask_each_vault_once() {
     let (far, here) = far(CONFIG).await;
     for number in 0..40 {

@@ -231,6 +231,24 @@ async fn calls_end_at_the_deadline_of_their_vault() {
 }
 
 #[tokio::test]
+async fn at_the_deadline_a_stale_value_is_served_and_the_failure_counted() {
+    let settings = "cache = { ttl = \"100ms\", max-stale = \"1h\" }\ndeadline = \"300ms\"\n\
+        retry = { attempts = 1 }\nbreaker = { failures = 1, pause = \"1m\" }";
+    let far = Far::new(&config(settings)).await;
+    far.cloud.put("a", "v").await;
+    let session = far.session();
+    assert_eq!(get(&session, "a").await.unwrap(), "v");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    far.cloud.faults.arm(Fault::Hang, When::always());
+    assert_eq!(get(&session, "a").await.unwrap(), "v");
+    let records = far.home.records(&far.broker);
+    assert_eq!(records[1].cache, Some(Cache::Stale));
+    let asked = far.cloud.counts.total();
+    assert!(unavailable(&get(&session, "b").await.unwrap_err()));
+    assert_eq!(far.cloud.counts.total(), asked, "the store is left alone");
+}
+
+#[tokio::test]
 async fn a_store_that_fails_is_left_alone() {
     let settings = "retry = { attempts = 1 }\nbreaker = { failures = 3, pause = \"1m\" }";
     let far = Far::new(&config(settings)).await;
