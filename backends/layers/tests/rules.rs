@@ -334,6 +334,45 @@ async fn a_read_from_before_a_change_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_keeps_what_is_read_of_its_own_name_alone_from_being_kept() {
+    for (refused, kept) in [("missing", true), ("a", false), ("", false)] {
+        for many in [false, true] {
+            let (cache, rig) = cached(CacheSettings::default()).await;
+            let operation = if many {
+                Operation::GetMany
+            } else {
+                Operation::Get
+            };
+            let gate = Gate::new();
+            let slow = Fault::PauseAfter(gate.clone());
+            rig.faults.arm(slow, When::next(1).on(operation));
+            let reader = Arc::clone(&cache);
+            let reader = tokio::spawn(async move {
+                match many {
+                    false => get(&*reader, "a").await.is_ok(),
+                    true => reader.get_many(&[path("a")]).await[0].is_ok(),
+                }
+            });
+            gate.reached().await;
+            match refused {
+                "" => cache.clear(),
+                name => {
+                    let denied = Fault::Fail(ErrorKind::PermissionDenied);
+                    let when = When::next(1).on(Operation::Describe);
+                    rig.faults.arm(denied, when);
+                    assert!(cache.describe(&path(name)).await.is_err());
+                }
+            }
+            gate.release();
+            assert!(reader.await.unwrap());
+            rig.counts.reset();
+            assert!(get(&*cache, "a").await.is_ok());
+            assert_eq!(rig.counts.total() == 0, kept, "{refused:?} {many}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_are_bounded_and_missing_names_evict_no_value() {
     let settings = CacheSettings {
         max_bytes: 16 << 10,

@@ -38,7 +38,7 @@ impl Store for Cached {
     async fn answer_many(&self, paths: &[SecretPath], look: Look) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(paths.len());
         let mut open = Vec::new();
-        let epoch = {
+        {
             let mut state = self.state();
             for path in paths {
                 let dropped = self.drop_cell(path).load();
@@ -53,8 +53,7 @@ impl Store for Cached {
                 }
                 answers.push(found.map(|found| (found, dropped)));
             }
-            state.epoch
-        };
+        }
         let asked: Vec<SecretPath> = open.iter().map(|((path, _), ..)| path.clone()).collect();
         let read = match asked.is_empty() {
             true => Vec::new(),
@@ -64,7 +63,7 @@ impl Store for Cached {
             .into_iter()
             .zip(read)
             .map(|((key, stamp, dropped), answer)| {
-                let learnt = self.learn(&key, stamp, epoch, answer);
+                let learnt = self.learn(&key, stamp, dropped, answer);
                 let landed = learnt.map_err(|error| (Shared::new(error), stamp));
                 self.landed(&key, landed, look, dropped)
             });
@@ -89,8 +88,7 @@ impl Store for Cached {
     }
 
     fn clear(&self) {
-        self.state().clear();
-        self.drops.change_all();
+        self.drop_all(&mut self.state());
     }
 
     fn sweep(&self) {

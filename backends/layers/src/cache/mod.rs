@@ -7,7 +7,7 @@ mod settings;
 mod shelf;
 
 use std::future::Future;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -41,9 +41,13 @@ pub struct Cached {
     inner: Arc<dyn Backend>,
     settings: CacheSettings,
     changes: Arc<ChangeTable>,
-    /// Moves where a refusal dropped something, for those who remember above. Not `changes`: that
-    /// would have the neighbours of a refused name read anew.
+    /// Moves where a refusal drops something, for those who remember above and for reads under way:
+    /// what was asked for before it is not kept after. Not `changes`: that would have the
+    /// neighbours of a refused name read anew.
     drops: Arc<ChangeTable>,
+    /// Picks the counters of `drops`. Unknown to guests: who has many names refused must not be able
+    /// to choose whose values are not kept.
+    picks: RandomState,
     state: Mutex<State>,
     #[expect(dead_code, reason = "notices come as long as it lives")]
     notices: Option<Notices>,
@@ -99,9 +103,6 @@ struct State {
     values: Shelf<Kept>,
     missing: Shelf<Stamp>,
     flights: Flights,
-    /// Moves at each refusal: what was asked for before it is not kept after. A change moves the
-    /// change counter instead.
-    epoch: u64,
 }
 
 impl State {
@@ -115,7 +116,6 @@ impl State {
         self.values.clear();
         self.missing.clear();
         self.flights.clear();
-        self.epoch += 1;
     }
 }
 
@@ -144,11 +144,11 @@ impl Cached {
             inner,
             changes,
             drops: ChangeTable::in_memory(),
+            picks: RandomState::new(),
             state: Mutex::new(State {
                 values: Shelf::new(settings.max_bytes - missing),
                 missing: Shelf::new(missing),
                 flights: Flights::default(),
-                epoch: 0,
             }),
             settings,
         }
@@ -169,7 +169,7 @@ impl Cached {
     }
 
     fn drop_cell(&self, path: &SecretPath) -> ChangeCell {
-        self.drops.cell(hash(path))
+        self.drops.cell(self.picks.hash_one(path.as_str()))
     }
 
     fn numbers(&self, path: &SecretPath) -> Numbers {
@@ -213,18 +213,20 @@ impl Cached {
 
     /// What a flight asks and keeps.
     async fn fetch(&self, key: &Key, which: Which, numbers: Numbers) -> Landed {
-        let (stamp, epoch) = (Stamp::now(numbers), self.state().epoch);
+        let (stamp, dropped) = (Stamp::now(numbers), self.drop_cell(&key.0).load());
         let answer = self.inner.get(&key.0, which).await;
-        self.learn(key, stamp, epoch, answer)
+        self.learn(key, stamp, dropped, answer)
             .map_err(|error| (Shared::new(error), stamp))
     }
 
-    /// Keeps what the store answered, where it stands.
-    fn learn(&self, key: &Key, stamp: Stamp, epoch: u64, answer: Result<Secret>) -> Result<Kept> {
+    /// Keeps what the store answered, where it stands. `dropped` is the number of the counter of
+    /// refusals from before it was asked.
+    fn learn(&self, key: &Key, stamp: Stamp, dropped: u64, answer: Result<Secret>) -> Result<Kept> {
         let mut state = self.state();
         // Under the lock, so that who moves the counter and then drops finds what is kept here.
-        let stands =
-            stamp.under.are_stable() && state.epoch == epoch && self.numbers(&key.0) == stamp.under;
+        let stands = stamp.under.are_stable()
+            && self.drop_cell(&key.0).load() == dropped
+            && self.numbers(&key.0) == stamp.under;
         match answer {
             Ok(secret) => {
                 let kept = Kept {
@@ -297,16 +299,18 @@ impl Cached {
         match kind {
             ErrorKind::NotFound | ErrorKind::PermissionDenied => {
                 state.forget(path);
-                state.epoch += 1;
                 self.drop_cell(path).step();
             }
             // Whatever is kept was read with credentials that are good no more.
-            ErrorKind::Unauthenticated => {
-                state.clear();
-                self.drops.change_all();
-            }
+            ErrorKind::Unauthenticated => self.drop_all(state),
             _ => {}
         }
+    }
+
+    /// Under the lock of `state`: a read that ends in between would be kept.
+    fn drop_all(&self, state: &mut State) {
+        state.clear();
+        self.drops.change_all();
     }
 }
 
