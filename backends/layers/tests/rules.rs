@@ -373,6 +373,51 @@ async fn a_refusal_keeps_what_is_read_of_its_own_name_alone_from_being_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_read_takes_nothing_back_that_a_later_one_found() {
+    let (cache, rig) = cached(CacheSettings::default()).await;
+    for (name, later) in [("a", Ok(b"two".to_vec())), ("b", Err(ErrorKind::NotFound))] {
+        put(&*rig.store, name, b"one").await;
+        let gate = Gate::new();
+        let slow = Fault::PauseAfter(gate.clone());
+        rig.faults.arm(slow, When::next(1).on(Operation::Get));
+        let anew = |cache: &Arc<Cached>| {
+            let cache = Arc::clone(cache);
+            tokio::spawn(async move {
+                let answer = cache.answer(&path(name), Which::Current, Look::Anew).await;
+                let value = answer.secret.map(|secret| secret.value.expose().to_vec());
+                value.map_err(|error| error.kind())
+            })
+        };
+        let first = anew(&cache);
+        gate.reached().await;
+        match name {
+            "a" => put(&*rig.store, name, b"two").await,
+            _ => drop(rig.store.delete(&path(name), None).await.unwrap()),
+        }
+        advance(secs(1)).await;
+        assert_eq!(anew(&cache).await.unwrap(), later);
+        gate.release();
+        assert_eq!(first.await.unwrap(), later);
+        rig.counts.reset();
+        assert_eq!(get(&*cache, name).await, later);
+        assert_eq!(rig.counts.total(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_gone_ends_what_is_remembered_of_it_above() {
+    let (cache, rig) = cached(CacheSettings::default()).await;
+    let name = path("a");
+    let kept = cache.answer(&name, Which::Current, Look::Kept).await;
+    let standing = kept.standing.unwrap();
+    rig.store.delete(&name, None).await.unwrap();
+    assert!(standing.holds());
+    let gone = cache.answer(&name, Which::Current, Look::Anew).await;
+    assert_eq!(gone.secret.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!standing.holds());
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_are_bounded_and_missing_names_evict_no_value() {
     let settings = CacheSettings {
         max_bytes: 16 << 10,

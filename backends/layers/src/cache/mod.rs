@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_backend::{
-    Backend, ChangeCell, ChangeTable, ErrorKind, Notice, Notices, Result, Secret, SecretPath,
-    SecretValue, Which,
+    Backend, ChangeCell, ChangeTable, Error, ErrorKind, Notice, Notices, Result, Secret,
+    SecretPath, SecretValue, Which,
 };
 use tokio::time::Instant;
 
@@ -92,6 +92,11 @@ impl Stamp {
         }
     }
 
+    /// Whether this was read after `other` began to be, with no change in between.
+    fn is_later(&self, other: &Self) -> bool {
+        self.under == other.under && self.at > other.at
+    }
+
     /// By the clock that says more: one stands still while the machine sleeps, the other is set.
     fn age(&self) -> Duration {
         let wall = Duration::from_millis(wall().saturating_sub(self.wall));
@@ -110,6 +115,19 @@ impl State {
         self.values.drop_path(path);
         self.missing.drop_path(path);
         self.flights.drop_path(path);
+    }
+
+    /// What a read says that began after `stamp` and ended before.
+    fn later(&mut self, key: &Key, stamp: &Stamp) -> Option<Result<Kept>> {
+        if let Some(kept) = self.values.find(key).filter(|k| k.stamp.is_later(stamp)) {
+            return Some(match expired(kept) {
+                true => Err(Error::not_found()),
+                false => Ok(kept.clone()),
+            });
+        }
+        let missing = self.missing.find(key);
+        let missing = missing.is_some_and(|missing| missing.is_later(stamp));
+        missing.then(|| Err(Error::not_found()))
     }
 
     fn clear(&mut self) {
@@ -229,6 +247,10 @@ impl Cached {
             && self.numbers(&key.0) == stamp.under;
         match answer {
             Ok(secret) => {
+                // A slow read that began earlier may be the older one.
+                if let Some(later) = state.later(key, &stamp) {
+                    return later;
+                }
                 let kept = Kept {
                     value: secret.value,
                     version: secret.version,
@@ -245,12 +267,18 @@ impl Cached {
             Err(error) => {
                 match error.kind() {
                     ErrorKind::NotFound => {
+                        let later = state.later(key, &stamp).is_some();
                         // A missing version says nothing of the others; no current one does.
-                        match key.1 {
+                        let drops = match key.1 {
                             None => state.values.drop_path(&key.0),
                             Some(_) => state.values.drop_one(key),
+                        };
+                        if drops {
+                            // Who joins a call from before would remember its answer as of now.
+                            state.flights.drop_path(&key.0);
+                            self.drop_cell(&key.0).step();
                         }
-                        if stands {
+                        if stands && !later {
                             state.missing.keep(key.clone(), stamp, 0);
                         }
                     }

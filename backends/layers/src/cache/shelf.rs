@@ -86,18 +86,24 @@ impl<T> Shelf<T> {
         );
     }
 
-    pub(super) fn drop_one(&mut self, key: &Key) {
-        if let Some(held) = self.entries.remove(key) {
-            self.bytes -= held.cost;
-            self.order.remove(&held.tick);
-        }
+    /// Whether there was one.
+    pub(super) fn drop_one(&mut self, key: &Key) -> bool {
+        let Some(held) = self.entries.remove(key) else {
+            return false;
+        };
+        self.bytes -= held.cost;
+        self.order.remove(&held.tick);
+        true
     }
 
-    /// Drops the current and every numbered entry of `path`.
-    pub(super) fn drop_path(&mut self, path: &SecretPath) {
+    /// Drops the current and every numbered entry of `path`; whether there was any.
+    pub(super) fn drop_path(&mut self, path: &SecretPath) -> bool {
         let range = (path.clone(), None)..=(path.clone(), Some(u64::MAX));
         let keys: Vec<Key> = self.entries.range(range).map(|(k, _)| k.clone()).collect();
-        keys.iter().for_each(|key| self.drop_one(key));
+        for key in &keys {
+            self.drop_one(key);
+        }
+        !keys.is_empty()
     }
 
     /// Drops what `stands` refuses.
@@ -108,7 +114,9 @@ impl<T> Shelf<T> {
             .filter(|(key, held)| !stands(key, &held.content))
             .map(|(key, _)| key.clone())
             .collect();
-        gone.iter().for_each(|key| self.drop_one(key));
+        for key in &gone {
+            self.drop_one(key);
+        }
     }
 
     pub(super) fn clear(&mut self) {
