@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_backend::{
-    Backend, Capabilities, Change, ChangeCell, Description, Error, ListPage, Metadata, Notices,
-    OnNotice, PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo,
+    Backend, Capabilities, Change, ChangeCell, Description, Error, ErrorKind, ListPage, Metadata,
+    Notices, OnNotice, PutOptions, Result, Secret, SecretPath, SecretValue, StoreMark, VersionInfo,
     Versioning, Which, json,
 };
 
-use crate::{Answer, Counters, Look, Store};
+use crate::{Answer, Counters, Look, Origin, Store};
 
 /// Serves names of its own beside those of a store: each is one field of a secret there that is a JSON
 /// object.
 ///
 /// A bound name hides a secret of the same name, has the versions and times of the secret that it is
-/// of and nothing else of it, and is only read. A field that is not there is not found; a value that
-/// is no JSON object is a failure.
+/// of and nothing else of it, and is only read. A field that is not there is not found, and its name
+/// has no current version; a value that is no JSON object is a failure.
 pub struct Fields {
     inner: Arc<dyn Store>,
     bound: BTreeMap<SecretPath, FieldOf>,
@@ -62,14 +62,7 @@ impl Fields {
     /// The field, where `path` is bound to one.
     fn part(&self, path: &SecretPath, mut answer: Answer) -> Answer {
         if let Some(bound) = self.bound.get(path) {
-            answer.secret = answer.secret.and_then(|secret| {
-                let value = json::field(secret.value.expose(), &bound.field)
-                    .map_err(|error| bound.failed(error.into()))?;
-                Ok(Secret {
-                    value: Arc::new(value),
-                    ..secret
-                })
-            });
+            answer.secret = answer.secret.and_then(|secret| bound.part(secret));
         }
         answer
     }
@@ -112,6 +105,53 @@ impl Fields {
 }
 
 impl FieldOf {
+    /// The versions and times of the secret, and nothing else that is known of it. No version is
+    /// current where its value lacks the field: nothing can be got then.
+    ///
+    /// # Errors
+    ///
+    /// As of describing and of reading the secret; where it is no JSON object.
+    pub async fn describe(&self, store: &dyn Store) -> Result<Description> {
+        let described = store.backend().describe(&self.of).await?;
+        let version = match described.version {
+            Some(version) if self.is_in(store, version).await? => Some(version),
+            _ => None,
+        };
+        Ok(Description {
+            version,
+            kind: None,
+            description: None,
+            labels: Vec::new(),
+            ..described
+        })
+    }
+
+    /// Whether the value that is current, described as this version, has the field.
+    async fn is_in(&self, store: &dyn Store, version: u64) -> Result<bool> {
+        let mut answer = store.answer(&self.of, Which::Current, Look::Kept).await;
+        let other = match &answer.secret {
+            Ok(secret) => secret.version != version,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if other && answer.origin != Origin::Fresh {
+            answer = store.answer(&self.of, Which::Current, Look::Anew).await;
+        }
+        match answer.secret.and_then(|secret| self.part(secret)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn part(&self, secret: Secret) -> Result<Secret> {
+        let value = json::field(secret.value.expose(), &self.field)
+            .map_err(|error| self.failed(error.into()))?;
+        Ok(Secret {
+            value: Arc::new(value),
+            ..secret
+        })
+    }
+
     fn failed(&self, error: Error) -> Error {
         let text = format!("field '{}' of {}: {error}", self.field, self.of);
         Error::new(error.kind(), text).with_source(error)
@@ -180,18 +220,11 @@ impl Backend for Fields {
         self.writable(path)?.put(path, value, options).await
     }
 
-    /// Of a bound name, versions and times: what else is known of the secret is not its own.
     async fn describe(&self, path: &SecretPath) -> Result<Description> {
-        let described = self.can().describe(self.place(path)).await?;
-        if !self.bound.contains_key(path) {
-            return Ok(described);
+        match self.bound.get(path) {
+            Some(bound) => bound.describe(&*self.inner).await,
+            None => self.can().describe(path).await,
         }
-        Ok(Description {
-            kind: None,
-            description: None,
-            labels: Vec::new(),
-            ..described
-        })
     }
 
     async fn delete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {

@@ -1,9 +1,11 @@
 //! What is known of secrets beside their values: describe, versions, list, and waiting for change.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_audit::{Entry, Outcome};
 use strongroom_backend::{Description, Prefix, Reference, SecretPath, VersionInfo, VersionNumbers};
+use strongroom_backend_layers::FieldOf;
 use tokio::time::Instant;
 
 use super::error::{CallError, ErrorCode};
@@ -49,8 +51,7 @@ impl Session {
     /// [`ErrorCode::NotFound`] where the name was never written.
     pub async fn describe(&self, reference: &str) -> Result<(Reference, Description), CallError> {
         let asked = self.ask(reference).await?;
-        let describe = asked.opened.backend().describe(asked.reference.path());
-        let described = within(asked.until, describe).await;
+        let described = described(&asked, asked.until).await;
         let version = described.as_ref().ok().and_then(|d| d.version);
         let described = self.told(&asked, version, described).await?;
         Ok((asked.reference, described))
@@ -244,9 +245,7 @@ impl Session {
             if look {
                 looked = Some((Instant::now(), numbers));
                 let within = self.shared.force.load().deadline(asked.reference.vault());
-                let path = asked.reference.path();
-                let current = current_version(&asked.opened, path, within).await;
-                match current {
+                match current_version(&asked, within).await {
                     Ok(current) if current == known => {}
                     current => {
                         let version = current.as_ref().ok().copied();
@@ -330,6 +329,15 @@ impl Session {
     ) -> Result<T, CallError> {
         let action = asked.granted.action();
         let (now, again) = self.decide_again(&asked.granted, &asked.reference);
+        // What was asked under a grant of the whole secret may be more than one of a field shows.
+        let less = |granted: &Granted| {
+            let field = granted.field();
+            field.is_some() && field != asked.granted.field()
+        };
+        let again = again.and_then(|granted| match less(&granted) {
+            true => Err(CallError::denied()),
+            false => Ok(granted),
+        });
         let granted = match again {
             Ok(granted) => granted,
             Err(denied) => {
@@ -359,18 +367,27 @@ pub(crate) struct Asked {
     pub(crate) reference: Reference,
     pub(crate) granted: Granted,
     pub(crate) target: strongroom_audit::Target,
-    pub(crate) opened: std::sync::Arc<Opened>,
+    pub(crate) opened: Arc<Opened>,
     /// Until when the backend may take.
     pub(crate) until: Instant,
     _pending: Pending,
 }
 
-async fn current_version(
-    opened: &Opened,
-    path: &SecretPath,
-    until: Instant,
-) -> Result<u64, CallError> {
-    match within(until, opened.backend().describe(path)).await {
+/// What the grant shows of what is known: of one field, as of a name that is bound to it.
+async fn described(asked: &Asked, until: Instant) -> Result<Description, CallError> {
+    let (opened, path) = (&asked.opened, asked.reference.path());
+    let Some(field) = asked.granted.field() else {
+        return within(until, opened.backend().describe(path)).await;
+    };
+    let part = FieldOf {
+        of: path.clone(),
+        field: Arc::clone(field),
+    };
+    within(until, part.describe(&*opened.store)).await
+}
+
+async fn current_version(asked: &Asked, until: Instant) -> Result<u64, CallError> {
+    match described(asked, until).await {
         Ok(described) => Ok(described.version.unwrap_or(0)),
         Err(error) if error.code == ErrorCode::NotFound => Ok(0),
         Err(error) => Err(error),

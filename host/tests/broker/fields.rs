@@ -1,10 +1,11 @@
 //! Names and grants that are bound to one field of a JSON secret.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom::ErrorCode;
 use strongroom::audit::{Cache, Outcome};
-use strongroom::backend::{MemoryBackend, PutOptions, Which};
+use strongroom::backend::{MemoryBackend, Metadata, PutOptions, Which};
 use strongroom_backend_testkit::{Fault, When};
 use strongroom_backend_testkit::{Gate, Operation};
 
@@ -103,6 +104,52 @@ async fn a_bound_name_follows_the_secret_and_is_only_read() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_not_there_has_no_current_version() {
+    let far = far().await;
+    let session = far.session();
+    let (_, described) = session.describe("db/none").await.unwrap();
+    assert_eq!(described.version, None);
+    let short = Duration::from_millis(300);
+    let waited = session.wait_for_change("db/none", 0, short).await;
+    assert_eq!(waited.unwrap(), None);
+    assert!(far.cloud.counts.of(Operation::Describe) < 4);
+    let text = session.describe("text/field").await.unwrap_err();
+    assert!(matches!(text.code, ErrorCode::Failed(_)), "{text:?}");
+    // What is kept is older than what is described.
+    assert_eq!(get(&session, "db/port").await.unwrap(), "5432");
+    far.cloud.put("db/main", "{}").await;
+    let (_, described) = session.describe("db/port").await.unwrap();
+    assert_eq!(described.version, None);
+}
+
+#[tokio::test]
+async fn a_chain_passes_a_bound_name_whose_field_is_not_there() {
+    let config = r#"
+default-vault = "both"
+[vault.both]
+chain = ["here", "prod"]
+[vault.here]
+backend = "here"
+fields = { "pass" = { of = "db", field = "p" } }
+[vault.prod]
+backend = "cloud"
+[component.billing]
+grants = [ { vault = "both", secrets = ["pass"], actions = ["data-read"] } ]
+"#;
+    let here = Arc::new(MemoryBackend::new());
+    let far = Far::over(Cloud::new().with_here(&here), config).await;
+    put(&here, "db", "{}").await;
+    far.cloud.put("pass", "one").await;
+    far.cloud.put("pass", "two").await;
+    let session = far.session();
+    assert_eq!(get(&session, "pass").await.unwrap(), "two");
+    let (_, described) = session.describe("pass").await.unwrap();
+    assert_eq!(described.version, Some(2));
+    let old = session.get("pass", Which::Version(1)).await.unwrap();
+    assert_eq!(old.value.expose(), b"one");
+}
+
+#[tokio::test]
 async fn bound_names_are_listed_where_their_secret_is() {
     let far = far().await;
     far.cloud.put("db/password", "hidden").await;
@@ -198,6 +245,36 @@ async fn a_grant_of_a_field_gives_that_field() {
         .collect();
     assert_eq!(grants[0], "component.billing.grants[0]");
     assert_eq!(grants[4], "component.billing.grants[1]");
+}
+
+#[tokio::test]
+async fn a_grant_of_a_field_tells_no_more_than_the_field() {
+    let rig = Rig::new(FIELD).await;
+    let options = PutOptions {
+        metadata: Metadata {
+            description: Some("of the whole".to_owned()),
+            labels: Some(vec![("team".to_owned(), "x".to_owned())]),
+            ..Metadata::default()
+        },
+        ..PutOptions::default()
+    };
+    rig.put_with("db/main", JSON, options).await;
+    rig.put("db/none", "{}").await;
+    let session = rig.session("billing");
+    let (_, described) = session.describe("db/main").await.unwrap();
+    assert_eq!(described.version, Some(1));
+    assert_eq!(
+        (described.description, described.labels),
+        (None, Vec::new())
+    );
+    let (_, described) = session.describe("db/none").await.unwrap();
+    assert_eq!(described.version, None);
+    let short = Duration::from_millis(100);
+    let waited = session.wait_for_change("db/none", 0, short).await;
+    assert_eq!(waited.unwrap(), None);
+    rig.edit(WHOLE).await;
+    let (_, described) = session.describe("db/main").await.unwrap();
+    assert_eq!(described.labels.len(), 1);
 }
 
 #[tokio::test]
