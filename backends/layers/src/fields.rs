@@ -84,24 +84,90 @@ impl Fields {
     }
 
     /// Which of these bound names have a secret to be of.
-    async fn there(&self, names: Vec<(&SecretPath, &FieldOf)>) -> Result<Vec<SecretPath>> {
-        let mut known: BTreeMap<&SecretPath, bool> = BTreeMap::new();
-        let mut there = Vec::new();
-        for (name, bound) in names {
-            let has = match known.get(&bound.of) {
-                Some(has) => *has,
-                None => {
-                    let page = self.can().list(bound.of.as_str(), None, 1).await?;
-                    page.paths.first() == Some(&bound.of)
+    async fn there(
+        &self,
+        names: Vec<(&SecretPath, &FieldOf)>,
+        seen: &Seen<'_>,
+    ) -> Result<Vec<SecretPath>> {
+        let all = names.iter().map(|(_, bound)| &bound.of);
+        let rest = all.filter(|of| !seen.covers(of)).collect();
+        let listed = self.listed(rest).await?;
+        let has = |of: &SecretPath| seen.paths.contains(of) || listed.contains(of);
+        let there = names.into_iter().filter(|(_, bound)| has(&bound.of));
+        Ok(there.map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Which of these the store lists: one call for those that are near each other.
+    async fn listed<'p>(
+        &self,
+        wanted: BTreeSet<&'p SecretPath>,
+    ) -> Result<BTreeSet<&'p SecretPath>> {
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
+            return Ok(wanted);
+        };
+        let prefix = common(first.as_str(), last.as_str());
+        let limit = if wanted.len() == 1 { 1 } else { NEAR };
+        let page = self.can().list(prefix, None, limit).await?;
+        let seen = Seen::of(prefix, None, page);
+        let mut listed = BTreeSet::new();
+        for of in wanted {
+            let has = match seen.covers(of) {
+                true => seen.paths.contains(of),
+                false => {
+                    let page = self.can().list(of.as_str(), None, 1).await?;
+                    page.paths.first() == Some(of)
                 }
             };
-            known.insert(&bound.of, has);
             if has {
-                there.push(name.clone());
+                listed.insert(of);
             }
         }
-        Ok(there)
+        Ok(listed)
     }
+}
+
+/// How many names are listed at once to find several: the broker asks for as many.
+const NEAR: usize = 256;
+
+/// A page of a listing, as what it says of any name.
+struct Seen<'p> {
+    prefix: &'p str,
+    after: Option<&'p str>,
+    /// Up to which name it is whole; none: to the last of all.
+    end: Option<String>,
+    paths: BTreeSet<SecretPath>,
+    more: bool,
+}
+
+impl<'p> Seen<'p> {
+    fn of(prefix: &'p str, after: Option<&'p str>, page: ListPage) -> Self {
+        let last = page.paths.last().map(|path| path.as_str().to_owned());
+        Self {
+            prefix,
+            after,
+            end: last.filter(|_| page.more),
+            more: page.more,
+            paths: page.paths.into_iter().collect(),
+        }
+    }
+
+    /// Whether it would have this name.
+    fn covers(&self, name: &SecretPath) -> bool {
+        let name = name.as_str();
+        // An empty page that says there is more says nothing.
+        (self.end.is_some() || !self.more)
+            && name.starts_with(self.prefix)
+            && self.after.is_none_or(|after| name > after)
+            && self.end.as_deref().is_none_or(|end| name <= end)
+    }
+}
+
+/// The beginning that both have.
+fn common<'t>(one: &'t str, other: &str) -> &'t str {
+    let mut pairs = one.char_indices().zip(other.chars());
+    let differ = pairs.find(|((_, a), b)| a != b);
+    let end = differ.map_or(one.len().min(other.len()), |((at, _), _)| at);
+    one.get(..end).unwrap_or_default()
 }
 
 impl FieldOf {
@@ -235,21 +301,25 @@ impl Backend for Fields {
         let mut after = after.map(str::to_owned);
         loop {
             let page = self.can().list(prefix, after.as_deref(), limit).await?;
-            let last = page.paths.last().map(|path| path.as_str().to_owned());
-            // What the page is known to be whole up to.
-            let end = last.as_deref().filter(|_| page.more);
-            let names = self.names(prefix, after.as_deref(), end);
-            let mut paths: BTreeSet<SecretPath> = page.paths.into_iter().collect();
+            let seen = Seen::of(prefix, after.as_deref(), page);
+            let names = self.names(prefix, after.as_deref(), seen.end.as_deref());
+            let there = self.there(names, &seen).await?;
+            let Seen {
+                mut paths,
+                end,
+                more,
+                ..
+            } = seen;
             // A secret of the store under a bound name is hidden, also where the name leads nowhere.
             paths.retain(|path| !self.bound.contains_key(path));
-            paths.extend(self.there(names).await?);
+            paths.extend(there);
             // An empty page could not be gone on from.
-            if paths.is_empty() && page.more && last.is_some() && last != after {
-                after = last;
+            if paths.is_empty() && end.is_some() && end != after {
+                after = end;
                 continue;
             }
             return Ok(ListPage {
-                more: page.more || paths.len() > limit,
+                more: more || paths.len() > limit,
                 paths: paths.into_iter().take(limit).collect(),
             });
         }

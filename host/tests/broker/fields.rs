@@ -173,6 +173,18 @@ async fn bound_names_are_listed_where_their_secret_is() {
 }
 
 #[tokio::test]
+async fn listing_asks_the_store_few_times() {
+    let far = far().await;
+    let operator = far.broker.operator().unwrap();
+    operator.list("", None).await.unwrap();
+    assert_eq!(far.cloud.counts.of(Operation::List), 1, "all on the page");
+    far.cloud.counts.reset();
+    let listed = operator.list("db/p", None).await.unwrap();
+    assert_eq!(listed.references.len(), 2);
+    assert_eq!(far.cloud.counts.of(Operation::List), 2, "one secret beside");
+}
+
+#[tokio::test]
 async fn fields_of_a_chain_are_of_what_answers() {
     let config = r#"
 default-vault = "both"
