@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use strongroom_backend_aws::{Auth, AwsConfig};
-use strongroom_backend_remote::{Endpoint, refuse_credential};
+use strongroom_backend_remote::{Endpoint, place, refuse_credential};
 
 use crate::naming;
 
@@ -51,6 +51,15 @@ impl Config {
             kms_key_id: None,
             recovery_window_days: DAYS,
         }
+    }
+
+    /// What tells this store from others: [account and region](AwsConfig::place), and the prefix to
+    /// the letter. Names, keys and the recovery window are other ways to treat it.
+    pub fn place(&self) -> String {
+        place(&[
+            ("aws", Some(&self.aws.place())),
+            ("prefix", Some(&self.prefix)),
+        ])
     }
 
     /// The environment variables that hold credentials of this store.
@@ -175,6 +184,31 @@ mod tests {
         assert_eq!(config.prefix, "prod/app/");
         assert_eq!(config.names["stripe/api-key"], "LegacyStripeKey");
         assert_eq!(config.recovery_window_days, 7);
+    }
+
+    #[test]
+    fn the_place_is_region_account_and_prefix() {
+        let place = |text: &str| parse(text).unwrap().place();
+        let one = place("prefix = 'a'");
+        for same in [
+            "kms-key-id = 'alias/app'",
+            "recovery-window-days = 7",
+            "auth = 'default-chain'",
+            "ca-file = 'ca.pem'",
+            "[names]\na = 'B'",
+        ] {
+            assert_eq!(place(&format!("prefix = 'a'\n{same}")), one, "{same}");
+        }
+        for other in [
+            "",
+            "prefix = 'a/'",
+            "prefix = 'A'",
+            "prefix = 'a'\nregion = 'eu-central-1'",
+            "prefix = 'a'\nauth = { profile = 'p' }",
+            "prefix = 'a'\nendpoint = 'http://127.0.0.1:5000'",
+        ] {
+            assert_ne!(place(other), one, "{other}");
+        }
     }
 
     #[test]

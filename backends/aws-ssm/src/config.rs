@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use strongroom_backend_aws::{Auth, AwsConfig};
-use strongroom_backend_remote::{Endpoint, refuse_credential};
+use strongroom_backend_remote::{Endpoint, place, refuse_credential};
 
 use crate::naming;
 
@@ -49,6 +49,15 @@ impl Config {
             key_id: None,
             tier: Tier::Auto,
         }
+    }
+
+    /// What tells this store from others: [account and region](AwsConfig::place), and the prefix to
+    /// the letter. Names, keys and tiers are other ways to treat it.
+    pub fn place(&self) -> String {
+        place(&[
+            ("aws", Some(&self.aws.place())),
+            ("prefix", Some(&self.prefix)),
+        ])
     }
 
     /// The environment variables that hold credentials of this store.
@@ -155,6 +164,32 @@ mod tests {
         let least = parse("prefix = '/a/'").unwrap();
         assert_eq!(least, Config::new(AwsConfig::default(), "/a/"));
         assert_eq!(least.tier, Tier::Auto);
+    }
+
+    #[test]
+    fn the_place_is_region_account_and_prefix() {
+        let place = |text: &str| parse(text).unwrap().place();
+        let one = place("region = 'eu-central-1'\nprefix = '/prod/'");
+        for same in [
+            "key-id = 'alias/app'",
+            "tier = 'advanced'",
+            "auth = 'default-chain'",
+            "ca-file = 'ca.pem'",
+            "[names]\na = 'B'",
+        ] {
+            let text = format!("region = 'eu-central-1'\nprefix = '/prod/'\n{same}");
+            assert_eq!(place(&text), one, "{same}");
+        }
+        for other in [
+            "prefix = '/prod/'",
+            "region = 'eu-west-1'\nprefix = '/prod/'",
+            "region = 'eu-central-1'\nprefix = '/Prod/'",
+            "region = 'eu-central-1'\nprefix = '/prod/app/'",
+            "region = 'eu-central-1'\nprefix = '/prod/'\nauth = { profile = 'p' }",
+            "region = 'eu-central-1'\nprefix = '/prod/'\nendpoint = 'http://127.0.0.1:5000'",
+        ] {
+            assert_ne!(place(other), one, "{other}");
+        }
     }
 
     #[test]

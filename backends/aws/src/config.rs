@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-use strongroom_backend_remote::{Endpoint, refuse_credential};
+use strongroom_backend_remote::{Endpoint, place, refuse_credential};
 
 /// The settings that both AWS stores have.
 ///
@@ -59,6 +59,23 @@ pub struct AwsConfig {
 }
 
 impl AwsConfig {
+    /// Which account's service in which region this is, as far as the settings say it: region,
+    /// endpoint, and the profile or the variable of the access key. What the environment or a
+    /// profile would give is not looked up.
+    pub fn place(&self) -> String {
+        let (profile, key) = match &self.auth {
+            Auth::DefaultChain => (None, None),
+            Auth::Profile(name) => (Some(&**name), None),
+            Auth::Keys(keys) => (None, Some(&*keys.access_key_id_env)),
+        };
+        place(&[
+            ("region", self.region.as_deref()),
+            ("endpoint", self.endpoint.as_ref().map(Endpoint::as_str)),
+            ("profile", profile),
+            ("access-key-id-env", key),
+        ])
+    }
+
     /// The environment variables that these settings take credentials from: what a program that is
     /// started with secrets must not inherit.
     pub fn variables(&self) -> Vec<&str> {
@@ -223,6 +240,46 @@ mod tests {
             ..AwsConfig::default()
         };
         assert_eq!(config.variables(), ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn the_place_is_the_account_s_service_in_a_region() {
+        let auths = [
+            Auth::DefaultChain,
+            Auth::Profile("a".into()),
+            Auth::Profile("b".into()),
+            Auth::keys("a", "s"),
+            Auth::keys("b", "s"),
+        ];
+        let mut places = std::collections::BTreeSet::new();
+        for auth in &auths {
+            for region in [None, Some("eu-central-1".to_owned())] {
+                for endpoint in [None, Endpoint::parse("https://vpce-1.example.com").ok()] {
+                    let config = AwsConfig {
+                        region: region.clone(),
+                        auth: auth.clone(),
+                        endpoint,
+                        ca_file: None,
+                    };
+                    places.insert(config.place());
+                }
+            }
+        }
+        assert_eq!(places.len(), auths.len() * 4);
+
+        let mut one = AwsConfig {
+            auth: auth("{ access-key-id-env = 'A', secret-access-key-env = 'B' }").unwrap(),
+            endpoint: Endpoint::parse("https://VPCE-1.example.com:443/").ok(),
+            ..AwsConfig::default()
+        };
+        let place = one.place();
+        one.auth = auth(
+            "{ access-key-id-env = 'A', secret-access-key-env = 'C', session-token-env = 'D' }",
+        )
+        .unwrap();
+        one.endpoint = Endpoint::parse("https://vpce-1.example.com").ok();
+        one.ca_file = Some("ca.pem".into());
+        assert_eq!(one.place(), place);
     }
 
     #[test]

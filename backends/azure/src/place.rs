@@ -1,6 +1,6 @@
 //! Where the vault is, and whose tokens it takes.
 
-use strongroom_backend_remote::Endpoint;
+use strongroom_backend_remote::{Endpoint, place};
 use url::Url;
 
 use crate::config::Config;
@@ -85,6 +85,26 @@ impl Place {
     }
 }
 
+impl Config {
+    /// What tells this store from others: the vault's address however it is written, where requests
+    /// go in place of it, and the prefix without case, as Key Vault knows none. Who logs in and how
+    /// a delete is done make no other store.
+    pub fn place(&self) -> String {
+        let named = self.vault.as_ref().map(|name| {
+            let name = name.to_ascii_lowercase();
+            format!("https://{name}.vault.azure.net")
+        });
+        let url = self.vault_url.as_ref().map(Endpoint::as_str);
+        let vault = url.or(named.as_deref());
+        let endpoint = self.endpoint.as_ref().map(Endpoint::as_str);
+        place(&[
+            ("vault", vault),
+            ("endpoint", endpoint.or(vault)),
+            ("prefix", Some(&self.prefix.to_ascii_lowercase())),
+        ])
+    }
+}
+
 fn named(name: &str) -> Result<Url> {
     if !is_name_of_a_vault(name) {
         return Err(config_fault(
@@ -117,22 +137,48 @@ pub(crate) fn config_fault(text: impl Into<String>) -> Fault {
 mod tests {
     use super::*;
 
-    fn place(text: &str) -> Result<Place> {
+    fn found(text: &str) -> Result<Place> {
         Place::of(&toml::from_str(text).unwrap())
     }
 
     #[test]
     fn a_name_or_an_address_gives_the_cloud() {
-        let named = place("vault = 'my-vault'").unwrap();
+        let named = found("vault = 'my-vault'").unwrap();
         assert_eq!(named.endpoint.as_str(), "https://my-vault.vault.azure.net/");
         assert_eq!(named.scope, "https://vault.azure.net/.default");
         assert!(!named.overridden);
-        let china = place("vault-url = 'https://my-vault.vault.azure.cn/'").unwrap();
+        let china = found("vault-url = 'https://my-vault.vault.azure.cn/'").unwrap();
         assert_eq!(china.scope, "https://vault.azure.cn/.default");
         assert_eq!(china.authority.as_str(), "https://login.chinacloudapi.cn/");
-        let moved = place("vault = 'my-vault'\nendpoint = 'https://10.0.0.1:1'").unwrap();
+        let moved = found("vault = 'my-vault'\nendpoint = 'https://10.0.0.1:1'").unwrap();
         assert!(moved.overridden);
         assert_eq!(moved.scope, named.scope);
+    }
+
+    #[test]
+    fn the_place_is_the_vault_and_the_prefix_without_case() {
+        let place = |text: &str| toml::from_str::<Config>(text).unwrap().place();
+        let one = place("vault = 'my-vault'\nprefix = 'prod-'");
+        for same in [
+            "vault = 'My-Vault'\nprefix = 'PROD-'",
+            "vault-url = 'https://my-vault.vault.azure.net'\nprefix = 'prod-'",
+            "vault-url = 'https://MY-vault.vault.azure.net:443/'\nprefix = 'prod-'",
+            "vault = 'my-vault'\nprefix = 'prod-'\nendpoint = 'https://my-vault.vault.azure.net'",
+            "vault = 'my-vault'\nprefix = 'prod-'\nauth = 'developer'",
+            "vault = 'my-vault'\nprefix = 'prod-'\nsettle = 20\ndelete = 'disable'",
+            "vault = 'my-vault'\nprefix = 'prod-'\nauthority-host = 'https://login.example.com'",
+            "vault = 'my-vault'\nprefix = 'prod-'\nca-file = 'ca.pem'\n[names]\na = 'B'",
+        ] {
+            assert_eq!(place(same), one, "{same}");
+        }
+        for other in [
+            "vault = 'my-vault'",
+            "vault = 'other-vault'\nprefix = 'prod-'",
+            "vault-url = 'https://my-vault.vault.azure.cn'\nprefix = 'prod-'",
+            "vault = 'my-vault'\nprefix = 'prod-'\nendpoint = 'https://127.0.0.1:1'",
+        ] {
+            assert_ne!(place(other), one, "{other}");
+        }
     }
 
     #[test]
@@ -152,7 +198,7 @@ mod tests {
             "vault = 'my-vault'\nendpoint = 'http://127.0.0.1:1'",
             "vault = 'my-vault'\nauthority-host = 'http://127.0.0.1:1'",
         ] {
-            assert!(matches!(place(text), Err(Fault::Config(_))), "{text}");
+            assert!(matches!(found(text), Err(Fault::Config(_))), "{text}");
         }
     }
 }

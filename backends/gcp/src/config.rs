@@ -65,6 +65,14 @@ impl Config {
         }
     }
 
+    /// The address of the service for these secrets, unless `endpoint` says another.
+    pub(crate) fn service(&self) -> String {
+        match &self.location {
+            Some(location) => format!("https://secretmanager.{location}.rep.googleapis.com"),
+            None => "https://secretmanager.googleapis.com".to_owned(),
+        }
+    }
+
     /// The environment variables that these settings take credentials from: what a program that is
     /// started with secrets must not inherit.
     pub fn variables(&self) -> Vec<&str> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_backend::SecretPath;
-use strongroom_backend_remote::{NameRules, Names};
+use strongroom_backend_remote::{Endpoint, NameRules, Names, place};
 
 use crate::config::Config;
 use crate::error::{Fault, Result};
@@ -89,6 +89,21 @@ impl Space {
     /// has 128 bits of a hash of the exact path, and others may make secrets of such a name.
     pub(crate) fn contradicts(&self, path: &SecretPath, noted: Option<&str>) -> bool {
         noted.is_some() && !self.names.verify(path, noted)
+    }
+}
+
+impl Config {
+    /// What tells this store from others: the service's address, project, location and prefix. That
+    /// an id and a number are the same project is not known here.
+    pub fn place(&self) -> String {
+        let service = self.service();
+        let endpoint = self.endpoint.as_ref().map_or(&*service, Endpoint::as_str);
+        place(&[
+            ("endpoint", Some(endpoint)),
+            ("project", Some(&self.project)),
+            ("location", self.location.as_deref()),
+            ("prefix", Some(&self.prefix)),
+        ])
     }
 }
 
@@ -231,5 +246,36 @@ mod tests {
             assert!(space(|c| c.names = given.into()).is_err(), "{name}");
         }
         assert!(space(|c| c.location = Some("a/b".to_owned())).is_err());
+    }
+
+    #[test]
+    fn the_place_is_service_project_location_and_prefix() {
+        let place = |text: &str| {
+            let text = format!("project = 'p'\n{text}");
+            toml::from_str::<Config>(&text).unwrap().place()
+        };
+        for same in [
+            "replication = 'automatic'",
+            "replication = ['europe-west1']",
+            "auth = { key-file = 'k' }",
+            "auth = 'default'",
+            "ca-file = 'ca.pem'",
+            "prefix = ''",
+            "endpoint = 'https://SecretManager.googleapis.com:443/'",
+            "[names]\na = 'B'",
+        ] {
+            assert_eq!(place(same), place(""), "{same}");
+        }
+        for other in [
+            "prefix = 'a'",
+            "location = 'europe-west3'",
+            "endpoint = 'http://127.0.0.1:9'",
+        ] {
+            assert_ne!(place(other), place(""), "{other}");
+        }
+        let regional = "location = 'l'\nendpoint = 'https://secretmanager.l.rep.googleapis.com'";
+        assert_eq!(place(regional), place("location = 'l'"));
+        assert_ne!(place("prefix = 'a'"), place("prefix = 'A'"));
+        assert_ne!(Config::new("q").place(), place(""));
     }
 }

@@ -141,11 +141,7 @@ fn endpoint(config: &Config) -> Result<Endpoint> {
     if let Some(endpoint) = &config.endpoint {
         return Ok(endpoint.clone());
     }
-    let text = match &config.location {
-        Some(location) => format!("https://secretmanager.{location}.rep.googleapis.com"),
-        None => "https://secretmanager.googleapis.com".to_owned(),
-    };
-    Endpoint::parse(&text).map_err(|error| Fault::Config(error.to_string()))
+    Endpoint::parse(&config.service()).map_err(|error| Fault::Config(error.to_string()))
 }
 
 fn is_loopback(endpoint: &Endpoint) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_backend::{Error, ErrorKind, SecretPath};
+use strongroom_backend_remote::place;
 use url::Url;
 
 use crate::config::Config;
@@ -131,6 +132,25 @@ impl Place {
     }
 }
 
+impl Config {
+    /// What tells this store from others: server, namespace, mount and prefix, without the slashes
+    /// around them. Who logs in, how the server is believed and which KV version is expected make
+    /// no other store.
+    pub fn place(&self) -> String {
+        let namespace = self.namespace.as_deref().map(bare);
+        place(&[
+            ("address", Some(self.address.as_str())),
+            ("namespace", namespace),
+            ("mount", Some(bare(&self.mount))),
+            ("prefix", Some(bare(&self.prefix))),
+        ])
+    }
+}
+
+fn bare(path: &str) -> &str {
+    path.trim_matches('/')
+}
+
 /// The segments of a text that may be empty or end with a `/`.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.split('/').filter(|piece| !piece.is_empty())
@@ -197,6 +217,41 @@ mod tests {
         assert_eq!(
             place.server("sys/health").unwrap().path(),
             "/behind/v1/sys/health"
+        );
+    }
+
+    #[test]
+    fn the_place_is_server_namespace_mount_and_prefix() {
+        const BASE: &str = "address = 'https://vault.example.com'\nmount = 'secret'\n";
+        let place = |text: &str| toml::from_str::<Config>(text).unwrap().place();
+        let auth = "auth = { token-env = 'T' }";
+        let one = place(&format!("{BASE}{auth}"));
+        for same in [
+            format!("{BASE}auth = {{ token-file = 't' }}"),
+            format!("{BASE}auth = {{ kubernetes = {{ role = 'r' }} }}"),
+            format!("{BASE}{auth}\nkv = 'v1'"),
+            format!("{BASE}{auth}\nca-file = 'ca.pem'"),
+            format!("{BASE}{auth}\nverify-tls = false"),
+            format!("{BASE}{auth}\nprefix = '/'"),
+            format!("{BASE}{auth}\n[names]\na = 'B'"),
+            format!("address = 'https://Vault.example.com:443/'\nmount = 'secret'\n{auth}"),
+            format!("address = 'https://vault.example.com'\nmount = '/secret/'\n{auth}"),
+        ] {
+            assert_eq!(place(&same), one, "{same}");
+        }
+        for other in [
+            format!("{BASE}{auth}\nprefix = 'app'"),
+            format!("{BASE}{auth}\nnamespace = 'team'"),
+            format!("address = 'https://vault.example.com:8200'\nmount = 'secret'\n{auth}"),
+            format!("address = 'https://vault.example.com/v'\nmount = 'secret'\n{auth}"),
+            format!("address = 'https://vault.example.com'\nmount = 'Secret'\n{auth}"),
+        ] {
+            assert_ne!(place(&other), one, "{other}");
+        }
+        let in_folder = |text: &str| place(&format!("{BASE}{auth}\n{text}"));
+        assert_eq!(
+            in_folder("prefix = 'app/'\nnamespace = '/team/'"),
+            in_folder("prefix = '/app'\nnamespace = 'team'")
         );
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use strongroom_backend_remote::{Endpoint, refuse_credential};
+use strongroom_backend_remote::{Endpoint, place, refuse_credential};
 
 /// How many versions of a secret are kept where the settings do not say. A Secret holds 1 MiB in
 /// all, and every read of it carries all of its versions.
@@ -95,6 +95,39 @@ impl Config {
             no_client_key_data: (),
         }
     }
+
+    /// What tells this store from others: the cluster, as kubeconfig, context and endpoint say it, the
+    /// namespace, whose Secrets they are, and the prefix. No kubeconfig is read: that two of them
+    /// lead to one cluster is not known here.
+    pub fn place(&self) -> String {
+        let (auth, file, context) = match &self.auth {
+            Auth::Default => ("default", None, None),
+            Auth::InCluster => ("in-cluster", None, None),
+            Auth::Kubeconfig { path, context } => {
+                ("kubeconfig", Some(spelled(path)), context.as_deref())
+            }
+        };
+        let layout = match self.layout {
+            Layout::Own => "own",
+            Layout::Foreign => "foreign",
+        };
+        place(&[
+            ("auth", Some(auth)),
+            ("kubeconfig", file.as_deref()),
+            ("context", context),
+            ("endpoint", self.endpoint.as_ref().map(Endpoint::as_str)),
+            ("namespace", self.namespace.as_deref()),
+            ("layout", Some(layout)),
+            ("prefix", Some(&self.prefix)),
+        ])
+    }
+}
+
+/// A path without what says nothing: `./`, and slashes too many.
+fn spelled(path: &Path) -> String {
+    let parts = path.components();
+    let path: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+    path.display().to_string()
 }
 
 /// Where cluster and credentials come from.
@@ -222,6 +255,46 @@ mod tests {
         }
         let error = parse("namespace = 'app'\nauth = { kubeconfig = 'k', token = 'canary' }");
         assert!(error.unwrap_err().message().contains("does not belong"));
+    }
+
+    #[test]
+    fn the_place_is_cluster_namespace_layout_and_prefix() {
+        let place = |text: &str| parse(text).unwrap().place();
+        let auth = "auth = { kubeconfig = 'k', context = 'prod' }";
+        let one = place(&format!("{auth}\nnamespace = 'app'"));
+        for same in [
+            "watch = false",
+            "keep-versions = 3",
+            "allow-exec = true",
+            "create-namespace = true",
+            "layout = 'own'",
+            "prefix = ''",
+            "[names]\na = 'b'",
+        ] {
+            let text = format!("{auth}\nnamespace = 'app'\n{same}");
+            assert_eq!(place(&text), one, "{same}");
+        }
+        let spelled = "auth = { kubeconfig = './k', context = 'prod' }\nnamespace = 'app'";
+        assert_eq!(place(spelled), one);
+        for other in [
+            "auth = { kubeconfig = 'k', context = 'prod' }\nnamespace = 'shop'",
+            "auth = { kubeconfig = 'k', context = 'test' }\nnamespace = 'app'",
+            "auth = { kubeconfig = 'k' }\nnamespace = 'app'",
+            "auth = { kubeconfig = 'l', context = 'prod' }\nnamespace = 'app'",
+            "auth = 'default'\nnamespace = 'app'",
+            "auth = 'in-cluster'\nnamespace = 'app'",
+            "auth = 'in-cluster'",
+        ] {
+            assert_ne!(place(other), one, "{other}");
+        }
+        for other in [
+            "layout = 'foreign'",
+            "prefix = 'a-'",
+            "endpoint = 'https://10.0.0.1'",
+        ] {
+            let text = format!("{auth}\nnamespace = 'app'\n{other}");
+            assert_ne!(place(&text), one, "{other}");
+        }
     }
 
     #[test]
