@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use strongroom::Registry;
 use strongroom::backend::VaultId;
 use strongroom::config::{Backends, Config};
 
@@ -183,6 +184,48 @@ fn vaults_over_one_place_are_refused_with_both_lines() {
     let env =
         "[vault.a]\nbackend = 'env'\nprefix = 'P_'\n[vault.b]\nbackend = 'env'\nprefix = 'P_'";
     assert!(parse(env, None).unwrap_err().contains("same place"));
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    name: String,
+    #[serde(default, rename = "colour")]
+    _colour: String,
+}
+
+#[test]
+fn which_vaults_are_one_place_is_for_their_backend_to_say() {
+    let registry = Registry::new().with_remote(
+        "far",
+        |settings: &Settings| settings.name.to_lowercase(),
+        |_| Err("nothing is opened".into()),
+    );
+    let parse = |text: &str| {
+        let file = Path::new("/etc/s.toml");
+        Config::parse(text.as_bytes(), file, &registry.names()).map_err(|error| error.to_string())
+    };
+    for (one, two, same) in [
+        ("name = 'a'", "name = 'A'", true),
+        (
+            "name = 'a'\ncolour = 'b'",
+            "name = 'a'\ncache = false",
+            true,
+        ),
+        ("name = 'a'", "name = 'a/'", false),
+        ("name = 'a'", "name = 'b'", false),
+        // What the backend does not take is compared as it is written.
+        ("color = 'b'", "color = 'b'", true),
+        ("color = 'b'", "color = 'B'", false),
+        ("name = 'a'", "name = 'a'\ncolor = 'b'", false),
+    ] {
+        let text =
+            format!("[vault.one]\nbackend = 'far'\n{one}\n[vault.two]\nbackend = 'far'\n{two}\n");
+        match parse(&text) {
+            Err(error) => assert!(same && error.contains("same place"), "{text}\n{error}"),
+            Ok(_) => assert!(!same, "{text}"),
+        }
+    }
 }
 
 #[test]

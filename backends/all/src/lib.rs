@@ -4,6 +4,11 @@
 //! broker. Each store across a network is a feature of this crate by its name; without any, a program
 //! has `memory`, `local`, `env` and `files`, and no cloud's client.
 //!
+//! Two vaults over one store are refused: each backend's `Config::place` says which settings tell its
+//! stores apart. It reads the table alone, so two names of one service (a private link, the number of
+//! a project, another kubeconfig) pass as two places, and so does a prefix within the prefix of another
+//! vault. What is written through one of these shows in the other's cache when its `ttl` is over.
+//!
 //! ```no_run
 //! # async fn build() -> Result<(), Box<dyn std::error::Error>> {
 //! let broker = strongroom::Broker::builder()
@@ -62,7 +67,7 @@ mod remote {
             pub(super) fn add(registry: Registry) -> Registry {
                 $(
                     #[cfg(feature = $feature)]
-                    let registry = registry.with_remote($feature, |vault: &strongroom::VaultTable<'_>| {
+                    let registry = registry.with_remote($feature, <$config>::place, |vault| {
                         let settings: $config = vault.settings()?;
                         let base = vault.base_dir();
                         let runtime = tokio::runtime::Handle::try_current()?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use strongroom_backend::{Backend, MemoryBackend, VaultId};
 
-use crate::config::{Backends, ConfigError, VaultConfig};
+use crate::config::{Backends, ConfigError, PlaceOf, VaultConfig};
 
 /// Why a vault could not be opened.
 pub type OpenError = Box<dyn StdError + Send + Sync>;
@@ -24,10 +24,10 @@ pub struct Registry {
     openers: BTreeMap<&'static str, (Kind, Arc<Opener>)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 enum Kind {
     Here,
-    Remote,
+    Remote(PlaceOf),
 }
 
 impl Registry {
@@ -55,12 +55,19 @@ impl Registry {
 
     /// Adds a backend whose stores are across a network, as [`with`](Self::with): its vaults have a
     /// cache, a deadline for each call, retries and a breaker, and the settings for them.
+    ///
+    /// `place` says what tells a store from others, by the backend's own settings `C`: two vaults of
+    /// one place are refused, and whoever writes there tells the caches of all others. What only says
+    /// how a store is treated is no part of it, and two spellings of one thing are the same text.
+    /// It is called whenever a configuration is read, and asks nobody.
     #[must_use]
-    pub fn with_remote<F>(self, name: &'static str, open: F) -> Self
+    pub fn with_remote<C, P, F>(self, name: &'static str, place: P, open: F) -> Self
     where
+        C: DeserializeOwned,
+        P: Fn(&C) -> String + Send + Sync + 'static,
         F: Fn(&VaultTable<'_>) -> Result<Arc<dyn Backend>, OpenError> + Send + Sync + 'static,
     {
-        self.add(name, Kind::Remote, Arc::new(open))
+        self.add(name, Kind::Remote(PlaceOf::new(place)), Arc::new(open))
     }
 
     fn add(mut self, name: &'static str, kind: Kind, open: Arc<Opener>) -> Self {
@@ -70,12 +77,17 @@ impl Registry {
 
     /// Their names, for reading a configuration without a broker.
     pub fn names(&self) -> Backends {
-        let names = |wanted| {
-            let all = self.openers.iter();
-            all.filter(move |(_, (kind, _))| *kind == wanted)
-                .map(|(name, _)| *name)
-        };
-        Backends::new(names(Kind::Here)).with_remote(names(Kind::Remote))
+        let mut here = Vec::new();
+        let mut remote = Vec::new();
+        for (name, (kind, _)) in &self.openers {
+            match kind {
+                Kind::Here => here.push(*name),
+                Kind::Remote(place) => remote.push((*name, place.clone())),
+            }
+        }
+        let names = remote.iter().map(|(name, _)| *name);
+        let backends = Backends::new(here).with_remote(names);
+        backends.with_places(remote)
     }
 
     pub(crate) fn open(&self, config: &VaultConfig) -> Result<Arc<dyn Backend>, OpenError> {

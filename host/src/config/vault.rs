@@ -15,6 +15,7 @@ use super::chain::{ChainConfig, Links, SyncConfig, chain, sync};
 use super::error::{ConfigError, Lines};
 use super::fields::{BoundField, fields};
 use super::layers::{OURS, deadline, layers, refuse};
+use super::place::{PlaceOf, place};
 use super::reader::{Section, library_message, quoted};
 use super::{Source, workspace};
 use crate::grants::nearest;
@@ -34,10 +35,14 @@ const BACKENDS: [&str; 10] = [
 ];
 
 /// The names of the backends that this program was built with.
+///
+/// [`Registry::names`](crate::Registry::names) also knows what of their settings tells one store
+/// from another. A backend that is only named here has all of them compared as they are written.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
     here: BTreeSet<String>,
     remote: BTreeSet<String>,
+    places: BTreeMap<String, PlaceOf>,
 }
 
 impl Backends {
@@ -45,7 +50,7 @@ impl Backends {
     pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             here: names.into_iter().map(Into::into).collect(),
-            remote: BTreeSet::new(),
+            ..Self::default()
         }
     }
 
@@ -54,6 +59,17 @@ impl Backends {
     #[must_use]
     pub fn with_remote(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.remote.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds what tells the stores of these backends apart.
+    pub(crate) fn with_places<'n>(
+        mut self,
+        places: impl IntoIterator<Item = (&'n str, PlaceOf)>,
+    ) -> Self {
+        let places = places.into_iter();
+        self.places
+            .extend(places.map(|(name, place)| (name.to_owned(), place)));
         self
     }
 
@@ -94,6 +110,7 @@ pub struct VaultConfig {
     pub(crate) layers: Option<Layers>,
     pub(super) span: Range<usize>,
     pub(super) table: toml::Table,
+    place: Option<String>,
     source: Arc<Source>,
 }
 
@@ -164,18 +181,7 @@ impl VaultConfig {
     /// What tells its store from others, as a text; none where each vault is a store of its own or
     /// its path says it.
     pub(crate) fn place(&self) -> Option<String> {
-        let elsewhere = self.layers.is_some() || matches!(&*self.backend, "env" | "files");
-        if !elsewhere {
-            return None;
-        }
-        let mut place = self.backend.to_string();
-        for (key, value) in &self.table {
-            // Other names for what is there, and other ways to treat it, make no other place.
-            if !OURS.contains(&key.as_str()) && key != "names" {
-                write_place(&mut place, key, value);
-            }
-        }
-        Some(place)
+        self.place.clone()
     }
 
     /// What a copy of this vault is a copy of, whatever the vault is called: other settings of the
@@ -218,23 +224,6 @@ impl fmt::Debug for VaultConfig {
     }
 }
 
-/// Writes one setting so that different ones never look the same. A final slash says nothing.
-fn write_place(place: &mut String, key: &str, value: &toml::Value) {
-    use std::fmt::Write as _;
-    // Writing to memory does not fail.
-    let _ = match value {
-        toml::Value::Table(table) => {
-            let _ = write!(place, "\n{key:?}{{");
-            table
-                .iter()
-                .for_each(|(key, value)| write_place(place, key, value));
-            write!(place, "}}")
-        }
-        toml::Value::String(text) => write!(place, "\n{key:?}={:?}", text.trim_end_matches('/')),
-        other => write!(place, "\n{key:?}={other}"),
-    };
-}
-
 /// Reads one vault, and where it leads.
 pub(super) fn vault(
     mut section: Section<'_, '_>,
@@ -257,6 +246,7 @@ pub(super) fn vault(
         layers: None,
         span: section.span().clone(),
         table,
+        place: None,
         source: source.clone(),
     };
     if section.any("chain").is_some() {
@@ -275,6 +265,9 @@ pub(super) fn vault(
     }
     let backend = backend(&mut section, backends)?;
     vault.backend = backend.into();
+    if backends.is_remote(backend) || matches!(backend, "env" | "files") {
+        vault.place = Some(place(&backends.places, backend, &vault.table));
+    }
     if backends.is_remote(backend) {
         let layers = layers(&mut section);
         vault.deadline = layers.deadline;

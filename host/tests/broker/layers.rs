@@ -160,10 +160,8 @@ async fn what_one_process_writes_every_process_of_the_machine_reads_next() {
     let cloud = Cloud::new();
     let (home, other) = (Home::new(), Home::new());
     home.write_config(&config(""));
-    // Another project, which calls the same store otherwise and keeps values for less long.
-    other.write_config(&format!(
-        "default-vault = \"app\"\n[vault.app]\nbackend = \"cloud\"\ncache = {{ ttl = \"1m\" }}\n{GRANTED}"
-    ));
+    // Another project, which logs in to the same store otherwise and keeps values for less long.
+    other.write_config(&config("auth = 'other'\ncache = { ttl = \"1m\" }"));
     std::fs::create_dir(home.path("state")).unwrap();
     std::os::unix::fs::symlink(home.path("state"), other.path("state")).unwrap();
     let (here, there) = (cloud.broker(&home).await, cloud.broker(&other).await);

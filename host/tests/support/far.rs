@@ -7,7 +7,7 @@ use strongroom::backend::{
     Backend, Capabilities, Change, Description, ListPage, MemoryBackend, PutOptions, Result,
     Secret, SecretPath, SecretValue, VersionInfo, Versioning, Which,
 };
-use strongroom::{Broker, Registry, Session};
+use strongroom::{Broker, Registry, Session, VaultTable};
 use strongroom_backend_testkit::{Counting, Counts, Faults, Faulty};
 
 use super::{Home, name, until};
@@ -61,7 +61,14 @@ impl Cloud {
         let (faulty, faults) = Faulty::new(Arc::new(Service(Arc::clone(&store))));
         let (counting, counts) = Counting::new(Arc::new(faulty));
         let service: Arc<dyn Backend> = Arc::new(counting);
-        let registry = Registry::new().with_remote("cloud", move |_| Ok(Arc::clone(&service)));
+        // Whoever logs in, it is one store.
+        let place = |settings: &toml::Table| {
+            let mut settings = settings.clone();
+            settings.remove("auth");
+            settings.to_string()
+        };
+        let open = move |_: &VaultTable<'_>| Ok(Arc::clone(&service));
+        let registry = Registry::new().with_remote("cloud", place, open);
         Self {
             store,
             faults,
