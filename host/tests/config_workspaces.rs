@@ -229,6 +229,33 @@ fn which_vaults_are_one_place_is_for_their_backend_to_say() {
 }
 
 #[test]
+fn no_two_stores_and_no_log_have_one_file_of_secrets() {
+    let refusal = |text: &str| {
+        let backends = Backends::new(["files", "memory"]);
+        let file = Path::new("/etc/s.toml");
+        let read = Config::parse(text.as_bytes(), file, &backends);
+        read.err().map(|error| error.to_string())
+    };
+    let one = "[vault.one]\nbackend = 'files'\njson = 's.json'\n";
+    for other in [
+        "[vault.two]\nbackend = 'files'\njson = './s.json'",
+        "[vault.two]\nbackend = 'files'\njson = '/etc/x/../s.json'\nallow-links = true",
+        "[vault.two]\nbackend = 'files'\npath = 's.json'",
+        "[audit]\npath = 's.json'\nkey = { file = 'k' }",
+    ] {
+        let told = refusal(&format!("{one}{other}")).unwrap();
+        let part = "has the path that [vault.one] in line 1 has already";
+        assert!(told.contains(part), "{other}\n{told}");
+    }
+    for other in [
+        "[vault.two]\nbackend = 'files'\njson = 't.json'",
+        "[vault.two]\nbackend = 'files'\npath = 's'",
+    ] {
+        assert_eq!(refusal(&format!("{one}{other}")), None, "{other}");
+    }
+}
+
+#[test]
 fn chains_lead_somewhere_and_never_back() {
     let deep: String = (0..12)
         .map(|n| format!("[vault.v{n}]\nchain = ['v{}']\n", n + 1))

@@ -160,9 +160,11 @@ impl VaultConfig {
         &self.source.dir
     }
 
-    /// The file of the store, where the backend has one.
+    /// The file or folder of the store, where the backend has one.
     pub(super) fn store(&self) -> Option<&Path> {
-        self.table.get("path")?.as_str().map(Path::new)
+        let json = || self.table.get("json").filter(|_| &*self.backend == "files");
+        let store = self.table.get("path").or_else(json)?;
+        store.as_str().map(Path::new)
     }
 
     /// The files that the vault's key comes from.
