@@ -365,6 +365,6 @@ mod tests {
         assert!(age(now() - 5000).unwrap() >= Duration::from_secs(5));
         assert_eq!(age(now() + SLACK / 2), Some(Duration::ZERO));
         assert_eq!(age(now() + 2 * SLACK), None);
-        assert_eq!(copy_age(&copy_marked(u64::MAX, "o").expose(), "o"), None);
+        assert_eq!(copy_age(copy_marked(u64::MAX, "o").expose(), "o"), None);
     }
 }

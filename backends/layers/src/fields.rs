@@ -166,7 +166,7 @@ impl<'p> Seen<'p> {
 fn common<'t>(one: &'t str, other: &str) -> &'t str {
     let mut pairs = one.char_indices().zip(other.chars());
     let differ = pairs.find(|((_, a), b)| a != b);
-    let end = differ.map_or(one.len().min(other.len()), |((at, _), _)| at);
+    let end = differ.map_or_else(|| one.len().min(other.len()), |((at, _), _)| at);
     one.get(..end).unwrap_or_default()
 }
 

@@ -75,6 +75,7 @@ fn member(id: &str, store: Arc<dyn Store>) -> Member {
     Member {
         id: id.into(),
         store,
+        copy_of: None,
     }
 }
 

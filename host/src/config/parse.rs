@@ -13,7 +13,8 @@ use super::quotas::quotas;
 use super::reader::{At, Reader, Section, quoted};
 use super::vault::{Backends, VaultConfig, vault};
 use super::{
-    ComponentConfig, Config, Quotas, RoleConfig, Source, chain, file, reach, secrets, workspace,
+    ComponentConfig, Config, Quotas, RoleConfig, Source, chain, deadline, file, reach, secrets,
+    workspace,
 };
 use crate::grants::{Digest, Name, nearest};
 

@@ -190,11 +190,12 @@ impl VaultConfig {
     /// store or of a member, and it is a copy of something else.
     pub(crate) fn origin(&self, vaults: &BTreeMap<VaultId, Self>) -> String {
         let mut origin = self.place().unwrap_or_else(|| self.backend.to_string());
-        if let Some(path) = self.table.get("path") {
-            write_place(&mut origin, "path", path);
+        if let Some(path) = self.table.get("path").and_then(toml::Value::as_str) {
+            origin.push('\n');
+            origin.push_str(path);
         }
         for member in self.leads_to().filter_map(|id| vaults.get(id)) {
-            origin.push_str("\n");
+            origin.push('\n');
             origin.push_str(&member.origin(vaults));
         }
         origin
