@@ -159,7 +159,6 @@ impl Refusal {
             Code::Unauthenticated => ErrorKind::Unauthenticated,
             Code::PermissionDenied => ErrorKind::PermissionDenied,
             Code::NotFound => ErrorKind::NotFound,
-            Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,
             Code::Aborted
             | Code::Cancelled
             | Code::DeadlineExceeded
@@ -167,6 +166,8 @@ impl Refusal {
             | Code::ResourceExhausted
             | Code::Unavailable => ErrorKind::Unavailable,
             Code::DataLoss => ErrorKind::Damaged,
+            // `InvalidArgument` too: it is about our project or location, or a gateway says it. A name
+            // that cannot be is found out here, and is the only thing that a chain may pass over.
             _ => ErrorKind::Failed,
         }
     }
@@ -265,6 +266,17 @@ mod tests {
         let missing = refusal(r#"{"error":{"code":404,"message":"x","status":"NOT_FOUND"}}"#);
         let error = Error::from(Fault::Refused(missing));
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_the_service_does_not_take_is_no_name_that_cannot_be() {
+        for status in ["INVALID_ARGUMENT", "OUT_OF_RANGE"] {
+            let body = format!(r#"{{"error":{{"code":400,"message":"x","status":"{status}"}}}}"#);
+            let error = Error::from(Fault::Refused(refusal(&body)));
+            assert_eq!(error.kind(), ErrorKind::Failed, "{status}");
+        }
+        let error = Error::from(Fault::Invalid("a name".to_owned()));
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Done {
 }
 
 pub(crate) const NOT_A_MESSAGE: &str = "what is not an answer of Secret Manager";
+const NOT_A_NAME: Fault = Fault::Failed("what would be asked for is not a name of the service");
 
 impl Rest {
     pub(crate) fn new(endpoint: Endpoint, ca_file: Option<&Path>, login: Login) -> Result<Self> {
@@ -135,11 +136,10 @@ impl Rest {
         let segment =
             |s: &str| !s.is_empty() && !s.bytes().all(|b| b == b'.') && s.bytes().all(legal);
         if !call.resource.split('/').all(segment) {
-            return Err(Fault::Invalid("not a name of the service".to_owned()));
+            return Err(NOT_A_NAME);
         }
         let text = format!("{}/v1/{}", self.endpoint.as_str(), call.resource);
-        let mut url = Url::parse(&text)
-            .map_err(|_| Fault::Invalid("not a name of the service".to_owned()))?;
+        let mut url = Url::parse(&text).map_err(|_| NOT_A_NAME)?;
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
         }

@@ -78,7 +78,8 @@ fn shows_nothing(error: &Error) {
 async fn each_code_has_its_kind_and_no_word_is_repeated() {
     use ErrorKind as K;
     for (status, code, kind) in [
-        (400, "INVALID_ARGUMENT", K::InvalidArgument),
+        (400, "INVALID_ARGUMENT", K::Failed),
+        (400, "OUT_OF_RANGE", K::Failed),
         (400, "FAILED_PRECONDITION", K::Failed),
         (401, "UNAUTHENTICATED", K::Unauthenticated),
         (403, "PERMISSION_DENIED", K::PermissionDenied),
