@@ -50,8 +50,10 @@ pub(crate) enum Why {
     Parameter,
     /// A quota is used up, for longer than a retry can wait.
     Limit,
-    /// The KMS key cannot be used.
+    /// The KMS key cannot be used for a new value.
     Key,
+    /// The KMS key does not open what is stored.
+    Sealed,
     /// We may not do this.
     Denied,
     /// Anything else.
@@ -77,7 +79,8 @@ impl Refused {
             }
             Some("InvalidParameterException") => Why::Parameter,
             Some("LimitExceededException") => Why::Limit,
-            Some("DecryptionFailure" | "EncryptionFailure") => Why::Key,
+            Some("DecryptionFailure") => Why::Sealed,
+            Some("EncryptionFailure") => Why::Key,
             _ if failure.kind() == ErrorKind::PermissionDenied => Why::Denied,
             _ => Why::Other,
         };
@@ -100,16 +103,22 @@ impl Refused {
                     self.call
                 ),
             ),
-            Why::Key => Error::new(
-                ErrorKind::Failed,
-                format!(
-                    "{}: the secret's KMS key cannot be used: check that it is enabled, and that its \
-                     policy lets these credentials use it",
-                    self.call
-                ),
-            ),
+            Why::Key => self.without_key(ErrorKind::Failed),
+            // The key may be withdrawn from us, and a value kept from before must not outlive that.
+            Why::Sealed => self.without_key(ErrorKind::PermissionDenied),
             _ => self.failure.into_error(self.call),
         }
+    }
+
+    fn without_key(&self, kind: ErrorKind) -> Error {
+        Error::new(
+            kind,
+            format!(
+                "{}: the secret's KMS key cannot be used: check that it is enabled, and that its \
+                 policy lets these credentials use it",
+                self.call
+            ),
+        )
     }
 }
 

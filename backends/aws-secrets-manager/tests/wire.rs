@@ -55,7 +55,8 @@ async fn refusals_have_the_right_kind_and_are_not_repeated() {
         (400, "InvalidSignatureException", K::Unauthenticated),
         (400, "AccessDeniedException", K::PermissionDenied),
         (400, "ResourceNotFoundException", K::NotFound),
-        (400, "DecryptionFailure", K::Failed),
+        (400, "DecryptionFailure", K::PermissionDenied),
+        (400, "EncryptionFailure", K::Failed),
         (400, "InvalidParameterException", K::Failed),
         (400, "InvalidRequestException", K::Failed),
         (400, "LimitExceededException", K::Failed),
@@ -73,6 +74,7 @@ async fn refusals_have_the_right_kind_and_are_not_repeated() {
 async fn what_stands_in_the_way_is_told() {
     for (code, words) in [
         ("DecryptionFailure", "KMS key"),
+        ("EncryptionFailure", "KMS key"),
         ("LimitExceededException", "quota"),
         ("ExpiredTokenException", "expired"),
     ] {

@@ -52,8 +52,10 @@ pub(crate) enum Why {
     Labelled,
     /// A quota of parameters is used up.
     Full,
-    /// The KMS key cannot be used.
+    /// The KMS key cannot be used for a write.
     Key,
+    /// The KMS key does not open what is stored.
+    Sealed,
     /// The parameter is of another type than SecureString.
     Type,
     /// We may not do this.
@@ -86,7 +88,7 @@ impl Why {
                  the label or move it to a newer version",
             ),
             Self::Full => Some("the account has as many parameters as it may: raise the quota"),
-            Self::Key => Some(
+            Self::Key | Self::Sealed => Some(
                 "the KMS key cannot be used: check 'key-id', that the key is enabled and in this \
                  region, and that its policy lets these credentials use it",
             ),
@@ -113,6 +115,18 @@ impl Refused {
         }
     }
 
+    /// What `error` of a call that decrypts means.
+    pub(crate) fn reading<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let mut refused = Self::new(call, error);
+        if refused.why == Why::Key {
+            refused.why = Why::Sealed;
+        }
+        refused
+    }
+
     /// Whether another call for one of several secrets may have another answer.
     pub(crate) fn may_be_of_one(&self) -> bool {
         matches!(
@@ -128,6 +142,8 @@ impl Refused {
         let text = |text: &str| format!("{}: {text}", self.call);
         match (self.why, self.why.text()) {
             (Why::Missing, _) => Error::not_found(),
+            // A key may be withdrawn from us, and a value kept from before must not outlive that.
+            (Why::Sealed, Some(words)) => Error::new(ErrorKind::PermissionDenied, text(words)),
             (_, Some(words)) => Error::new(ErrorKind::Failed, text(words)),
             (_, None) => self.failure.into_error(self.call),
         }

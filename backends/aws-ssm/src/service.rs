@@ -85,7 +85,7 @@ impl Service {
         };
         let call = self.0.get_parameter().name(selected).with_decryption(true);
         let output = call.send().await;
-        let output = output.map_err(|error| Refused::new("ssm:GetParameter", &error))?;
+        let output = output.map_err(|error| Refused::reading("ssm:GetParameter", &error))?;
         let parameter = output.parameter.ok_or(Fault::Astray("no parameter"))?;
         if parameter.name.as_deref() != Some(name) {
             return Err(Fault::Astray("another name"));
@@ -101,7 +101,7 @@ impl Service {
     pub(crate) async fn get_many(&self, names: &[String]) -> Result<Vec<(String, Result<Read>)>> {
         let call = self.0.get_parameters().set_names(Some(names.to_vec()));
         let output = call.with_decryption(true).send().await;
-        let output = output.map_err(|error| Refused::new("ssm:GetParameters", &error))?;
+        let output = output.map_err(|error| Refused::reading("ssm:GetParameters", &error))?;
         let parameters = output.parameters.unwrap_or_default();
         if parameters.len() > names.len() {
             return Err(Fault::Astray("more parameters than names"));

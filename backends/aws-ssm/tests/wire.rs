@@ -48,7 +48,7 @@ async fn refusals_have_the_right_kind_and_are_not_repeated() {
         (400, "AccessDeniedException", K::PermissionDenied),
         (400, "ParameterNotFound", K::NotFound),
         (400, "ParameterVersionNotFound", K::NotFound),
-        (400, "InvalidKeyId", K::Failed),
+        (400, "InvalidKeyId", K::PermissionDenied),
         (400, "ValidationException", K::Failed),
         (400, "canary", K::Failed),
         (429, "", K::Unavailable),
@@ -66,6 +66,23 @@ async fn refusals_have_the_right_kind_and_are_not_repeated() {
         assert_eq!(error.kind(), K::Unavailable, "{status}: {error}");
         assert_eq!(requests, 1, "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_is_withdrawn_is_a_refusal_of_what_it_sealed() {
+    let server = Wire::http(|request| {
+        let asked = String::from_utf8_lossy(&request.body).into_owned();
+        match asked.contains("/app/sealed") {
+            true => refusal(400, "InvalidKeyId"),
+            false => agreeable(request),
+        }
+    });
+    let store = store(&server.url()).await;
+    let many = store.get_many(&[path("a"), path("sealed")]).await;
+    assert!(many[0].is_ok());
+    let error = many[1].as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    assert!(error.to_string().contains("its policy"), "{error}");
 }
 
 #[tokio::test]

@@ -256,7 +256,7 @@ fn is_shown(code: &str) -> bool {
 }
 
 /// Codes of the stores' services that do not end as codes do.
-const STORES: [&str; 8] = [
+const STORES: [&str; 9] = [
     "InvalidKeyId",
     "InvalidResourceId",
     "InvalidNextToken",
@@ -265,6 +265,7 @@ const STORES: [&str; 8] = [
     "InvalidFilterKey",
     "InvalidFilterValue",
     "DecryptionFailure",
+    "EncryptionFailure",
 ];
 
 /// The code of an error in XML: gateways and some services answer so to clients that speak JSON.

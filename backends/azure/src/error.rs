@@ -294,6 +294,26 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_forbidden_ends_what_was_kept() {
+        for code in [
+            "ForbiddenByRbac",
+            "ForbiddenByPolicy",
+            "ForbiddenByFirewall",
+            "ForbiddenByConnection",
+            "AccessDenied",
+            "a code: that is none",
+            "",
+        ] {
+            let inner =
+                format!(r#"{{"error":{{"code":"Forbidden","innererror":{{"code":"{code}"}}}}}}"#);
+            assert_eq!(kind(403, &inner), ErrorKind::PermissionDenied, "{code}");
+            let outer = format!(r#"{{"error":{{"code":"{code}"}}}}"#);
+            assert_eq!(kind(403, &outer), ErrorKind::PermissionDenied, "{code}");
+        }
+        assert_eq!(kind(403, "<html>"), ErrorKind::PermissionDenied);
+    }
+
+    #[test]
     fn nothing_but_codes_is_shown() {
         let hostile = r#"{"error":{"code":"the value is canary-4e","message":"canary-4e"}}"#;
         let error = Error::from(service(400, hostile.as_bytes()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
+use google_cloud_gax::error::rpc::Code;
 use strongroom_backend::{
     Backend, Capabilities, Change, CompareAndSet, Description, Error, ErrorKind, ListPage,
     Metadata, PutOptions, Result, Secret, SecretPath, SecretValue, VersionInfo, VersionNumbers,
@@ -225,6 +226,10 @@ fn possible(number: u64) -> Result<u64> {
 
 /// Why a version cannot be read although it is there. Deleted and destroyed is not found; anything
 /// else, as an encryption key that is switched off, must not be taken for that.
+///
+/// The service has one code for both and no detail that tells them apart, only words that it may
+/// change. What is neither by its words nor by the version's state is taken for a key withdrawn from
+/// us: a value kept from before must not outlive that, nor a delete that we were not let to see.
 async fn unreadable(
     vault: &Vault,
     resource: &Resource,
@@ -238,6 +243,9 @@ async fn unreadable(
     match vault.rest.version(resource, number).await {
         Ok(version) if version.life != Life::Enabled => Error::not_found(),
         Err(missing) if missing.is_not_found() => Error::not_found(),
+        _ if fault.code() == Some(Code::FailedPrecondition) => {
+            Error::new(ErrorKind::PermissionDenied, fault.to_string())
+        }
         _ => fault.into(),
     }
 }

@@ -96,6 +96,11 @@ async fn each_code_has_its_kind_and_no_word_is_repeated() {
         let store = store(&server.url()).await;
         for (call, result) in every_call(&store).await {
             let error = result.unwrap_err();
+            let kind = match (call, code) {
+                // Of a version that is enabled for all we can see: its key is withdrawn.
+                ("get", "FAILED_PRECONDITION") => K::PermissionDenied,
+                _ => kind,
+            };
             assert_eq!(error.kind(), kind, "{call} at {code}: {error}");
             assert!(error.to_string().contains(code), "{error}");
             shows_nothing(&error);
