@@ -142,12 +142,24 @@ impl From<Fault> for Error {
             Fault::Damaged(_) => Self::new(ErrorKind::Damaged, fault.to_string()),
             Fault::Strange(_) => Self::new(ErrorKind::Failed, fault.to_string()),
             Fault::Refused(text) => Self::new(ErrorKind::Failed, text),
-            Fault::Busy(text) => Self::new(ErrorKind::Unavailable, text),
+            Fault::Busy(text) => Self::contended(text),
         }
     }
 }
 
 /// One more error like `error`, for a second answer about the same secret.
 pub(crate) fn again(error: &Error) -> Error {
-    Error::new(error.kind(), error.to_string())
+    error.retold(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contention_is_marked_for_each_who_asked() {
+        let error = Error::from(Fault::Busy("others write this secret all the time"));
+        assert!(error.is_temporary() && error.is_contended());
+        assert!(again(&error).is_contended());
+    }
 }

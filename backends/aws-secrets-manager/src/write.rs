@@ -211,7 +211,7 @@ impl SecretsManagerBackend {
                 let text = format!(
                     "the value is written as version {number}, but what goes with it is not: {error}"
                 );
-                return Err(Error::new(error.kind(), text).into());
+                return Err(error.retold(text).into());
             }
             // Who wrote it is in the audit log in any case.
             Err(error) => {
@@ -258,7 +258,8 @@ pub(crate) fn changed(version: u64) -> Change {
 /// A text that nobody else has.
 fn random_mark() -> Result<String> {
     let mut bytes = [0; 16];
-    let failed = |_| Fault::Busy("the operating system gives no random bytes");
+    let text = "the operating system gives no random bytes";
+    let failed = |_| Fault::Answer(Error::new(ErrorKind::Unavailable, text));
     getrandom::fill(&mut bytes).map_err(failed)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

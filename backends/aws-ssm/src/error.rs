@@ -162,10 +162,10 @@ impl From<Fault> for Error {
             Fault::Missing => return Self::not_found(),
             Fault::Conflict(current) => return Self::conflict(current),
             Fault::Call(refused) => return refused.into_error(),
+            Fault::Changed => return Self::contended(fault.to_string()),
             Fault::Names(_) => ErrorKind::InvalidArgument,
             Fault::Unreadable(_) => ErrorKind::Damaged,
             Fault::Astray(_) | Fault::TooMany(_) => ErrorKind::Failed,
-            Fault::Changed => ErrorKind::Unavailable,
         };
         Self::new(kind, fault.to_string())
     }

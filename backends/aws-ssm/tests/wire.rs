@@ -59,6 +59,7 @@ async fn refusals_have_the_right_kind_and_are_not_repeated() {
     ] {
         let (error, requests) = read_error(refusal(status, code)).await;
         assert_eq!(error.kind(), kind, "{status} {code}: {error}");
+        assert_eq!(error.is_contended(), code == "TooManyUpdates", "{code}");
         assert_eq!(requests, 1, "{status} {code}");
     }
     for status in [429, 500, 502, 503] {
@@ -66,6 +67,22 @@ async fn refusals_have_the_right_kind_and_are_not_repeated() {
         assert_eq!(error.kind(), K::Unavailable, "{status}: {error}");
         assert_eq!(requests, 1, "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_others_make_and_delete_is_contended() {
+    let server = Wire::http(|request| match operation(request) {
+        "PutParameter" => refusal(400, "ParameterAlreadyExists"),
+        _ => refusal(400, "ParameterNotFound"),
+    });
+    let store = store(&server.url()).await;
+    let options = PutOptions {
+        expected: Some(0),
+        ..PutOptions::default()
+    };
+    let error = store.put(&path("a"), &value("x"), &options).await;
+    let error = error.unwrap_err();
+    assert!(error.is_temporary() && error.is_contended(), "{error}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub(crate) struct Known {
 
 const THROTTLED: &str =
     "the service turns calls away as too many came: raise its quota or lower the rate";
+const OTHERS: &str = "others change the same thing at this moment: try again";
 const BROKEN: &str = "the service has a failure of its own";
 const EXPIRED: &str = "the credentials have expired: log in again, or let them be renewed";
 const UNKNOWN: &str =
@@ -21,6 +22,9 @@ const SKEWED: &str = "the signature's time is refused: set this machine's clock 
 const MISSING: &str = "the service asks for credentials that the request did not have";
 const DENIED: &str =
     "the credentials may not do this: add the permission, also for the KMS key where one is used";
+
+/// Says that one resource takes one change at a time: the service itself has room.
+pub(crate) const CONTENDED: &str = "TooManyUpdates";
 
 /// What `code` means, where every service means the same by it. `LimitExceededException` is missing
 /// on purpose: for some it is a full quota that a retry does not empty.
@@ -55,7 +59,7 @@ static KNOWN: [Known; 43] = [
     busy("RequestThrottledException"),
     busy("RequestThrottled"),
     busy("TooManyRequestsException"),
-    busy("TooManyUpdates"),
+    entry(CONTENDED, ErrorKind::Unavailable, OTHERS),
     busy("ProvisionedThroughputExceededException"),
     busy("RequestLimitExceeded"),
     busy("BandwidthLimitExceeded"),

@@ -11,7 +11,7 @@ use strongroom_backend::{Error, ErrorKind};
 use strongroom_backend_remote::{Transport, status_kind, transport};
 
 use crate::clock;
-use crate::codes::known;
+use crate::codes::{CONTENDED, known};
 use crate::credentials::Unset;
 use crate::http::TooLarge;
 
@@ -93,7 +93,11 @@ impl Failure {
             (None, Some(status)) => format!(" (HTTP {status})"),
             (None, None) => String::new(),
         };
-        Error::new(self.kind, format!("{call}: {}{detail}", self.text))
+        let text = format!("{call}: {}{detail}", self.text);
+        match self.code.as_deref() {
+            Some(CONTENDED) => Error::contended(text),
+            _ => Error::new(self.kind, text),
+        }
     }
 
     fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
@@ -328,6 +332,15 @@ mod tests {
             (503, K::Unavailable),
         ] {
             assert_eq!(answer(status, None, "").kind(), kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn contention_is_told_from_throttling() {
+        for (code, contended) in [("TooManyUpdates", true), ("ThrottlingException", false)] {
+            let error = answer(400, Some(code), "{}").into_error("put");
+            assert!(error.is_temporary(), "{code}");
+            assert_eq!(error.is_contended(), contended, "{code}");
         }
     }
 

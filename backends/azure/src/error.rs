@@ -126,7 +126,10 @@ impl Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        Self::new(fault.kind(), fault.to_string())
+        match fault {
+            Fault::Busy(_) | Fault::Held(_) => Self::contended(fault.to_string()),
+            _ => Self::new(fault.kind(), fault.to_string()),
+        }
     }
 }
 
@@ -311,6 +314,16 @@ mod tests {
             assert_eq!(kind(403, &outer), ErrorKind::PermissionDenied, "{code}");
         }
         assert_eq!(kind(403, "<html>"), ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn contention_is_told_from_an_outage() {
+        for fault in [Fault::Busy("others"), Fault::Held(Held::BeingDeleted)] {
+            let error = Error::from(fault);
+            assert!(error.is_temporary() && error.is_contended(), "{error}");
+        }
+        let slow = Error::from(Fault::Slow);
+        assert!(slow.is_temporary() && !slow.is_contended());
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub struct Error {
     kind: ErrorKind,
     context: Cow<'static, str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    contended: bool,
 }
 
 impl Error {
@@ -52,6 +53,7 @@ impl Error {
             kind,
             context: context.into(),
             source: None,
+            contended: false,
         }
     }
 
@@ -60,6 +62,24 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Others change the same secret at the same time, which a retry may find over: `Unavailable`,
+    /// and marked as the state of that one secret and not of the store.
+    pub fn contended(context: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            contended: true,
+            ..Self::new(ErrorKind::Unavailable, context)
+        }
+    }
+
+    /// The same failure in other words, without its cause.
+    #[must_use]
+    pub fn retold(&self, context: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            contended: self.contended,
+            ..Self::new(self.kind, context)
+        }
     }
 
     /// No such secret or version.
@@ -97,6 +117,11 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         matches!(self.kind, ErrorKind::Unavailable)
     }
+
+    /// Whether it is only that others change the same secret: the store itself answers.
+    pub fn is_contended(&self) -> bool {
+        self.contended
+    }
 }
 
 impl fmt::Display for Error {
@@ -111,6 +136,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.kind)
             .field("context", &self.context)
             .field("source", &self.source)
+            .field("contended", &self.contended)
             .finish()
     }
 }
@@ -118,5 +144,21 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contention_is_temporary_and_stays_marked_in_other_words() {
+        let error = Error::contended("others write it");
+        assert!(error.is_temporary() && error.is_contended());
+        let retold = error.retold("not written: others write it");
+        assert_eq!(retold.to_string(), "not written: others write it");
+        assert!(retold.is_temporary() && retold.is_contended());
+        let outage = Error::new(ErrorKind::Unavailable, "no answer");
+        assert!(!outage.is_contended() && !outage.retold("none").is_contended());
     }
 }

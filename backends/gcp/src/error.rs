@@ -59,6 +59,11 @@ impl Fault {
         matches!(self.code(), Some(Code::FailedPrecondition | Code::Aborted))
     }
 
+    /// Whether it is only that others change the same secret.
+    fn is_contended(&self) -> bool {
+        matches!(self, Self::Busy) || self.code() == Some(Code::Aborted)
+    }
+
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Self::Refused(refusal) => Some(refusal.code),
@@ -94,6 +99,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Answer(error) => error,
             fault if fault.is_not_found() => Self::not_found(),
+            fault if fault.is_contended() => Self::contended(fault.to_string()),
             fault => Self::new(fault.kind(), fault.to_string()),
         }
     }
@@ -277,6 +283,16 @@ mod tests {
         }
         let error = Error::from(Fault::Invalid("a name".to_owned()));
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn contention_is_told_from_an_outage() {
+        let aborted = refusal(r#"{"error":{"code":409,"message":"x","status":"ABORTED"}}"#);
+        for fault in [Fault::Busy, Fault::Refused(aborted)] {
+            let error = Error::from(fault);
+            assert!(error.is_temporary() && error.is_contended(), "{error}");
+        }
+        assert!(!Error::from(Fault::Stranger(503)).is_contended());
     }
 
     #[test]

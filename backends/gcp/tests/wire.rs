@@ -102,6 +102,7 @@ async fn each_code_has_its_kind_and_no_word_is_repeated() {
                 _ => kind,
             };
             assert_eq!(error.kind(), kind, "{call} at {code}: {error}");
+            assert_eq!(error.is_contended(), code == "ABORTED", "{call} at {code}");
             assert!(error.to_string().contains(code), "{error}");
             shows_nothing(&error);
         }

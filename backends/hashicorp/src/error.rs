@@ -142,6 +142,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Answer(error) => error,
             Fault::Transport(_, source) => Self::new(kind, text).with_source(source),
+            Fault::Busy | Fault::MetadataCas => Self::contended(text),
             _ => Self::new(kind, text),
         }
     }
@@ -165,6 +166,11 @@ mod tests {
             assert!(!Error::from(Fault::from(known)).is_temporary(), "{known}");
         }
         assert!(Error::from(Fault::Status(500)).is_temporary());
+        for fault in [Fault::Busy, Fault::MetadataCas] {
+            let error = Error::from(fault);
+            assert!(error.is_temporary() && error.is_contended(), "{error}");
+        }
+        assert!(!Error::from(Fault::Status(500)).is_contended());
         let denied = Error::from(Fault::Denied("read secrets"));
         assert_eq!(denied.kind(), ErrorKind::PermissionDenied);
     }

@@ -313,8 +313,7 @@ fn asked_for(number: u64) -> Result<u64> {
 }
 
 fn half_done(fault: Fault) -> Fault {
-    Fault::Answer(Error::new(
-        fault.kind(),
-        format!("the value was written, its kind, description or labels were not: {fault}"),
-    ))
+    let error = Error::from(fault);
+    let text = format!("the value was written, its kind, description or labels were not: {error}");
+    Fault::Answer(error.retold(text))
 }

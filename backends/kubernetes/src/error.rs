@@ -142,6 +142,7 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Told(error) => error,
+            Fault::Raced(_) => Self::contended(fault.to_string()),
             fault => Self::new(fault.kind(), fault.to_string()),
         }
     }
@@ -181,6 +182,13 @@ mod tests {
         ] {
             assert_eq!(refused(status, "Reason").kind(), kind);
         }
+    }
+
+    #[test]
+    fn contention_is_told_from_an_outage() {
+        let raced = Error::from(Fault::Raced("app-a".to_owned()));
+        assert!(raced.is_temporary() && raced.is_contended());
+        assert!(!refused(503, "ServiceUnavailable").is_contended());
     }
 
     #[test]

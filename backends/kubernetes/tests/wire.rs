@@ -348,7 +348,7 @@ async fn a_conflict_for_ever_ends() {
     });
     let aimed = Aimed::at(&server.url(), None).await;
     let error = aimed.put().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.is_temporary() && error.is_contended(), "{error}");
     assert!(error.to_string().contains("others changed"), "{error}");
     assert_eq!(server.requests().len(), 40);
 }

@@ -16,7 +16,7 @@ use crate::Jitter;
 
 /// Answers `Unavailable` at once after several temporary failures in a row, until a probe succeeds.
 ///
-/// Every other answer, a refusal or a conflict too, shows that the store is there.
+/// Every other answer, a refusal, a conflict or contention too, shows that the store is there.
 pub struct Breaker {
     inner: Arc<dyn Backend>,
     settings: BreakerSettings,
@@ -72,8 +72,7 @@ impl Breaker {
     async fn guard<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let pass = self.enter()?;
         let answer = call.await;
-        let failed = answer.as_ref().is_err_and(|error| error.is_temporary());
-        pass.finish(failed);
+        pass.finish(is_failure(&answer));
         answer
     }
 
@@ -135,6 +134,15 @@ fn open() -> Error {
         ErrorKind::Unavailable,
         "the store failed several times in a row and is left alone for a while",
     )
+}
+
+/// Whether the store did not do its part. Contention for one secret is temporary and still the
+/// store's answer, as a conflict is: counted as a failure, it would let one guest that fights over
+/// one name shut the whole vault to all others.
+fn is_failure<T>(answer: &Result<T>) -> bool {
+    answer
+        .as_ref()
+        .is_err_and(|error| error.is_temporary() && !error.is_contended())
 }
 
 /// Leave to make one call; dropped unfinished where the call was cancelled.
@@ -205,9 +213,8 @@ impl Backend for Breaker {
             return paths.iter().map(|_| Err(open())).collect();
         };
         let answers = self.inner.get_many(paths).await;
-        let temporary = |a: &Result<Secret>| a.as_ref().is_err_and(|e| e.is_temporary());
         if !answers.is_empty() {
-            pass.finish(answers.iter().all(temporary));
+            pass.finish(answers.iter().all(is_failure));
         }
         answers
     }
@@ -245,5 +252,60 @@ impl Versioning for Breaker {
     async fn set_metadata(&self, path: &SecretPath, metadata: &Metadata) -> Result<Change> {
         let inner = self.inner.require_versioning("set metadata")?;
         self.guard(inner.set_metadata(path, metadata)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_backend::MemoryBackend;
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn breaker() -> Breaker {
+        let store = Arc::new(MemoryBackend::new());
+        Breaker::new(store, BreakerSettings::default(), Jitter::from_fn(|| 0))
+    }
+
+    async fn answers(breaker: &Breaker) -> bool {
+        breaker.guard(async { Ok(()) }).await.is_ok()
+    }
+
+    async fn fails(breaker: &Breaker, times: u32, error: fn() -> Error) {
+        for _ in 0..times {
+            let failed = breaker.guard(async { Err::<(), _>(error()) }).await;
+            assert!(failed.is_err());
+        }
+    }
+
+    fn contended() -> Error {
+        Error::contended("others write it")
+    }
+
+    fn outage() -> Error {
+        Error::new(ErrorKind::Unavailable, "no answer")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_fights_over_one_secret_shuts_no_vault() {
+        let breaker = breaker();
+        fails(&breaker, 1000, contended).await;
+        assert!(answers(&breaker).await);
+        // An answer, so what failed before and after it is not in a row.
+        fails(&breaker, 4, outage).await;
+        fails(&breaker, 1, contended).await;
+        fails(&breaker, 4, outage).await;
+        assert!(answers(&breaker).await);
+        fails(&breaker, 5, outage).await;
+        assert!(!answers(&breaker).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_meets_contention_found_the_store() {
+        let breaker = breaker();
+        fails(&breaker, 5, outage).await;
+        advance(BreakerSettings::default().pause).await;
+        fails(&breaker, 1, contended).await;
+        assert!(answers(&breaker).await);
     }
 }
