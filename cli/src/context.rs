@@ -82,7 +82,10 @@ impl Context {
         // repository. What was looked at is what is used; the file is not read again.
         require_trust(&found, &config)?;
         let builder = Broker::builder().registry(backends::registry(config.file()));
-        Ok(builder.config(config).reload(reload).build().await?)
+        let builder = builder.config(config).reload(reload);
+        // An edit may come from the same repository.
+        let accept = move |edited: &Config| require_trust(&found, edited).map_err(|e| e.message);
+        Ok(builder.reload_if(accept).build().await?)
     }
 
     /// Runs `work` as the operator and closes the broker after it, whatever came of it: the

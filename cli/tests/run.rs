@@ -505,6 +505,44 @@ fn a_grant_that_is_taken_away_is_gone_while_the_program_runs() {
     assert!(child.wait().unwrap().success());
 }
 
+/// A pull into a folder that was trusted must not widen grants of a program under way.
+#[test]
+fn an_edit_of_a_found_configuration_takes_force_once_it_is_trusted() {
+    let room = room();
+    room.configure("[vault.variables]\nbackend = \"env\"\nprefix = \"APP_\"\n");
+    let refused = run(&room, probe(&["get", "app/key"])).exits(2);
+    assert!(refused.stderr.contains("strongroom trust"));
+    room.run(["trust"]).ok();
+    let (mut child, mut lines) = start(&room, &["script"], "");
+    let mut stdin = child.stdin.take().unwrap();
+    let mut ask = || {
+        stdin.write_all(b"get other/key\n").unwrap();
+        let mut answer = String::new();
+        lines.read_line(&mut answer).unwrap();
+        let mut done = String::new();
+        lines.read_line(&mut done).unwrap();
+        assert_eq!(done, "done\n");
+        answer
+    };
+    assert_eq!(ask(), "error: denied\n");
+    let file = room.path("strongroom.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("app/**", "other/**")).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(ask(), "error: denied\n");
+    room.run(["trust"]).ok();
+    let trusted = Instant::now();
+    while ask() != format!("value {}\n", hex(CANARY)) {
+        assert!(
+            trusted.elapsed() < Duration::from_secs(5),
+            "what was trusted does not count"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn what_is_no_component_is_named() {
     let room = room();

@@ -284,6 +284,35 @@ fn a_change_since_the_reading_is_found() {
 }
 
 #[test]
+fn what_is_not_accepted_is_refused_once_and_taken_later() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("strongroom.toml");
+    write(&file, &role("zero"));
+    let config = Config::load(&file, &Backends::default()).unwrap();
+    let word = dir.path().join("word");
+    let (sender, notices) = channel();
+    let given = word.clone();
+    let _watch = Watch::start_if(
+        &config,
+        Backends::default(),
+        move |_| given.exists().then_some(()).ok_or("not yet".to_owned()),
+        move |notice| sender.send(notice).unwrap(),
+    );
+    std::thread::sleep(Duration::from_millis(100));
+    fs::write(&file, role("one")).unwrap();
+    match notices.recv_timeout(LONG).unwrap() {
+        Notice::Refused(error) => assert!(error.to_string().ends_with(": not yet"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    let next = notices.recv_timeout(Duration::from_millis(1500));
+    assert!(matches!(next, Err(RecvTimeoutError::Timeout)), "{next:?}");
+    fs::write(&word, "").unwrap();
+    // No alarm: that no event came says nothing where the file stayed as it was.
+    let next = notices.recv_timeout(LONG).unwrap();
+    assert!(matches!(next, Notice::Changed(_)), "{next:?}");
+}
+
+#[test]
 fn a_folder_that_is_replaced_is_watched_again() {
     let watched = watched(|dir| {
         fs::create_dir(dir.join("etc")).unwrap();

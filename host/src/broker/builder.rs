@@ -22,7 +22,11 @@ pub struct BrokerBuilder {
     workspace: Option<String>,
     state_dir: Option<PathBuf>,
     reload: bool,
+    accept: Accept,
 }
+
+/// Whether an edited configuration may take force, and why not.
+pub(super) type Accept = Box<dyn Fn(&Config) -> Result<(), String> + Send + Sync>;
 
 enum Source {
     File(PathBuf),
@@ -37,6 +41,7 @@ impl BrokerBuilder {
             workspace: None,
             state_dir: None,
             reload: true,
+            accept: Box::new(|_| Ok(())),
         }
     }
 
@@ -85,6 +90,19 @@ impl BrokerBuilder {
         self
     }
 
+    /// Asks `accept` before an edited configuration takes force. With a refusal the old one stays, and
+    /// the reason is logged as that of a file that is wrong is. It is asked again with each event of
+    /// the file, and once a second, so that what is accepted later takes force then. It is not asked
+    /// about the configuration that the broker begins with, and runs on a thread of the broker.
+    #[must_use]
+    pub fn reload_if(
+        mut self,
+        accept: impl Fn(&Config) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.accept = Box::new(accept);
+        self
+    }
+
     /// Loads the configuration, opens the audit log and makes the broker. Vaults are opened when
     /// they are first asked. Must be called within a tokio runtime.
     ///
@@ -127,7 +145,7 @@ impl BrokerBuilder {
         });
         reload::start_housekeeping(&shared);
         if self.reload {
-            reload::start_watching(&shared, backends);
+            reload::start_watching(&shared, backends, self.accept);
             sync::start(&shared);
         }
         Ok(Broker { shared })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use strongroom_audit::{Entry, Outcome};
 use tokio::sync::oneshot;
 
+use super::builder::Accept;
 use super::session::now_us;
 use super::vaults::Vaults;
 use super::{InForce, Shared};
@@ -29,7 +30,7 @@ pub(super) fn on_record(config: &Config) -> String {
 }
 
 /// Watches the configuration file; the watch does not keep the broker alive.
-pub(super) fn start_watching(shared: &Arc<Shared>, backends: Backends) {
+pub(super) fn start_watching(shared: &Arc<Shared>, backends: Backends, accept: Accept) {
     let weak = Arc::downgrade(shared);
     let notify = move |notice| {
         let Some(shared) = Weak::upgrade(&weak) else {
@@ -43,7 +44,7 @@ pub(super) fn start_watching(shared: &Arc<Shared>, backends: Backends) {
             Notice::Alarm(text) => tracing::error!("{text}"),
         }
     };
-    let watch = Watch::start(&shared.force.load().config, backends, notify);
+    let watch = Watch::start_if(&shared.force.load().config, backends, accept, notify);
     *shared.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
 }
 

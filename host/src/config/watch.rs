@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(60);
 pub enum Notice {
     /// The file has other bytes than before and is whole and right.
     Changed(Box<Config>),
-    /// The file is not to be used as it is now. What was in force should stay so.
+    /// The file is not to be used as it is now, or not accepted. What was in force should stay so.
     Refused(ConfigError),
     /// File events do not come; changes are noticed once a second.
     Alarm(String),
@@ -49,13 +49,27 @@ impl Watch {
         backends: Backends,
         notify: impl FnMut(Notice) + Send + 'static,
     ) -> Self {
+        Self::start_if(in_force, backends, |_| Ok(()), notify)
+    }
+
+    /// As [`start`](Self::start), where a changed file, although it is right, is refused with the reason
+    /// that `accept` gives. It is asked again with each event of the file, and once a second, so that
+    /// what is accepted later takes force then, without another edit.
+    pub fn start_if(
+        in_force: &Config,
+        backends: Backends,
+        accept: impl Fn(&Config) -> Result<(), String> + Send + 'static,
+        notify: impl FnMut(Notice) + Send + 'static,
+    ) -> Self {
         let (stop, signals) = channel();
         let mut watching = Watching {
             file: in_force.file().to_owned(),
             workspace: in_force.workspace().map(Into::into),
             backends,
+            accept,
             notify,
             told: Ok(in_force.digest()),
+            told_of: Some(in_force.digest()),
             events: None,
             alarmed: false,
             sender: stop.clone(),
@@ -102,18 +116,21 @@ enum Signal {
 /// What was last told, so that nothing is told twice.
 type Told = Result<Digest, ConfigError>;
 
-struct Watching<N> {
+struct Watching<A, N> {
     file: PathBuf,
     workspace: Option<Box<str>>,
     backends: Backends,
+    accept: A,
     notify: N,
     told: Told,
+    /// The text that this was about, whatever came of it; none where there was none.
+    told_of: Option<Digest>,
     events: Option<RecommendedWatcher>,
     alarmed: bool,
     sender: Sender<Signal>,
 }
 
-impl<N: FnMut(Notice)> Watching<N> {
+impl<A: Fn(&Config) -> Result<(), String>, N: FnMut(Notice)> Watching<A, N> {
     fn run(&mut self, signals: &Receiver<Signal>) {
         self.subscribe();
         // The file may have changed between its reading and the first event.
@@ -170,7 +187,13 @@ impl<N: FnMut(Notice)> Watching<N> {
         if self.events.is_none() {
             self.subscribe();
         }
-        if !self.differs(&self.read()) {
+        let read = self.read();
+        if !self.differs(&read) {
+            return true;
+        }
+        if self.told_of.is_some() && text_of(&read) == self.told_of {
+            // Nothing was done to the file, so no event is missing: what refused it accepts it now.
+            self.tell(read);
             return true;
         }
         // The event may be on its way.
@@ -193,7 +216,7 @@ impl<N: FnMut(Notice)> Watching<N> {
             (Ok(bytes), Ok(told)) => Digest::of(bytes) != *told,
             (Err(error), Err(told)) => error != told,
             // A refusal of the text is told anew with each reading; comparing takes a parse.
-            (Ok(bytes), Err(told)) => match self.parse(bytes) {
+            (Ok(bytes), Err(told)) => match self.examine(bytes) {
                 Ok(_) => true,
                 Err(error) => error != *told,
             },
@@ -208,6 +231,13 @@ impl<N: FnMut(Notice)> Watching<N> {
         Ok(config)
     }
 
+    /// The configuration in a text that is not in force yet.
+    fn examine(&self, bytes: &[u8]) -> Result<Config, ConfigError> {
+        let config = self.parse(bytes)?;
+        (self.accept)(&config).map_err(|why| ConfigError::file(&self.file, why))?;
+        Ok(config)
+    }
+
     fn tell(&mut self, mut read: Result<Vec<u8>, ConfigError>) {
         if !self.differs(&read) {
             return;
@@ -217,7 +247,8 @@ impl<N: FnMut(Notice)> Watching<N> {
             self.subscribe();
             read = self.read();
         }
-        let parsed = read.and_then(|bytes| self.parse(&bytes));
+        self.told_of = text_of(&read);
+        let parsed = read.and_then(|bytes| self.examine(&bytes));
         let notice = match parsed {
             Ok(config) => {
                 self.told = Ok(config.digest());
@@ -258,6 +289,10 @@ impl<N: FnMut(Notice)> Watching<N> {
             (self.notify)(Notice::Alarm(text));
         }
     }
+}
+
+fn text_of(read: &Result<Vec<u8>, ConfigError>) -> Option<Digest> {
+    read.as_ref().ok().map(|bytes| Digest::of(bytes))
 }
 
 /// Gone or empty for a moment is what a file is while an editor saves it.

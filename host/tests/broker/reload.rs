@@ -1,6 +1,7 @@
 //! Edits of the configuration while calls go on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use strongroom::audit::{self, Filter, Outcome};
@@ -165,6 +166,46 @@ async fn a_broker_without_reload_keeps_its_configuration() {
     assert_eq!(fixed.config().digest(), before);
     fixed.close().await.unwrap();
     rig.broker.close().await.unwrap();
+}
+
+/// An edit may come with someone else's repository.
+#[tokio::test]
+async fn an_edit_that_is_not_accepted_takes_force_once_it_is() {
+    let home = Home::new();
+    let config = |entry: &str| format!("{}{entry}", VAULTS.replace("\"test\"", "\"memory\""));
+    home.write_config(&config(REVOKED));
+    let accepted = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&accepted);
+    let broker = Broker::builder()
+        .config_file(home.path("strongroom.toml"))
+        .reload_if(move |edited| {
+            assert_eq!(edited.components.len(), 1);
+            match asked.load(Ordering::SeqCst) {
+                true => Ok(()),
+                false => Err("nobody has read it".to_owned()),
+            }
+        })
+        .build()
+        .await
+        .unwrap();
+    let session = broker.component("billing").unwrap().session(None);
+    let (first, code) = (broker.config().digest(), ErrorCode::Denied);
+    assert_eq!(get(&session, "a").await.unwrap_err(), code);
+    home.write_config(&config(GRANTED));
+    // Longer than an event takes and the next look at the file.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(broker.config().digest(), first);
+    assert_eq!(get(&session, "a").await.unwrap_err(), code);
+    accepted.store(true, Ordering::SeqCst);
+    until("what was accepted is in force", || {
+        broker.config().digest() != first
+    })
+    .await;
+    assert_eq!(
+        get(&session, "a").await.unwrap_err(),
+        ErrorCode::NotFound,
+        "granted"
+    );
 }
 
 #[tokio::test]
