@@ -500,6 +500,13 @@ fn what_reaches_out_is_found() {
         elsewhere("auth = { token_url = 'h' }"),
         ["3:vault.b.auth.token_url"]
     );
+    assert_eq!(elsewhere("vault = 'v'"), ["3:vault.b.vault"]);
+    assert_eq!(elsewhere("allow-exec = true"), ["3:vault.b.allow-exec"]);
+    assert_eq!(
+        elsewhere("auth = { profile = 'p' }"),
+        ["3:vault.b.auth.profile"]
+    );
+    assert_eq!(elsewhere("allow-exec = false"), [""; 0]);
     assert_eq!(elsewhere("region = 'r'\nverify-tls = true"), [""; 0]);
     assert_eq!(elsewhere("key = { env = 'K' }"), ["3:vault.b.key.env"]);
     assert_eq!(

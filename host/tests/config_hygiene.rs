@@ -230,6 +230,122 @@ fn a_found_file_that_reaches_out_needs_trust_for_each_text() {
     );
 }
 
+/// The text of a repository may stay while its kubeconfig sends everything elsewhere.
+#[test]
+fn trust_ends_with_a_file_that_the_configuration_names() {
+    let dir = TempDir::new().unwrap();
+    let own = dir.path().join("own");
+    fs::create_dir_all(own.join("keys")).unwrap();
+    fs::write(dir.path().join("users"), "a").unwrap();
+    let list = TrustList::at(dir.path().join("state"));
+    let path = own.join("strongroom.toml");
+    let found = Found {
+        path: path.clone(),
+        in_current_folder: true,
+    };
+    for (setting, file) in [
+        ("auth = { kubeconfig = 'k8s' }", "k8s"),
+        ("auth = { credentials-file = 'gcp.json' }", "gcp.json"),
+        ("auth = { token-file = './keys/../token' }", "token"),
+        ("ca-file = 'keys/ca'", "keys/ca"),
+        ("auth = { role = { 'SECRET_ID_FILE' = 'id' } }", "id"),
+    ] {
+        for table in ["vault", "workspace.w.vault"] {
+            let base = format!("{ELSEWHERE}[{table}.b]\nbackend = 'memory'\n");
+            write(&path, &format!("{base}{setting}\n"), 0o600);
+            let file = own.join(file);
+            let _ = fs::remove_file(&file);
+            let config = load(&path).unwrap();
+            let trusted = || list.require(&found, &config).is_ok();
+            list.add(&config).unwrap();
+            assert!(trusted(), "{setting}");
+            fs::write(&file, "a").unwrap();
+            assert!(!trusted(), "{setting}: it is there now");
+            list.add(&config).unwrap();
+            assert!(trusted());
+            fs::write(&file, "b").unwrap();
+            let refused = list.require(&found, &config).unwrap_err().to_string();
+            assert!(refused.contains("names in its folder ("), "{refused}");
+            fs::write(&file, "a").unwrap();
+            assert!(trusted(), "{setting}: as it was accepted");
+            fs::remove_file(&file).unwrap();
+            symlink(dir.path().join("users"), &file).unwrap();
+            assert!(!trusted(), "{setting}: the same bytes, of another place");
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+            let refused = list.require(&found, &config).unwrap_err();
+            assert!(matches!(refused, Untrusted::Unreadable { .. }), "{refused}");
+            assert!(list.add(&config).is_err());
+            fs::remove_dir(&file).unwrap();
+        }
+    }
+}
+
+/// What is not the configuration's to choose changes all the time.
+#[test]
+fn trust_stays_when_stores_and_files_of_the_user_change() {
+    let dir = TempDir::new().unwrap();
+    let own = dir.path().join("own");
+    fs::create_dir_all(own.join("keys")).unwrap();
+    let list = TrustList::at(dir.path().join("state"));
+    let path = own.join("strongroom.toml");
+    let user = dir.path().join("user");
+    for (settings, changes) in [
+        ("path = 'store'\nkey = { file = 'keys/k' }", "own/store"),
+        ("path = 'store'\nkey = { file = 'keys/k' }", "own/keys/k"),
+        ("key = { passphrase-file = 'keys/p' }", "own/keys/p"),
+        ("json = 'all.json'", "own/all.json"),
+        ("auth = { token-file = '../user' }", "user"),
+        (
+            &format!("auth = {{ token-file = '{}' }}", user.display()),
+            "user",
+        ),
+        (
+            "[audit]\npath = 'l'\nkey = { file = 'keys/a' }",
+            "own/keys/a",
+        ),
+    ] {
+        write(&path, &format!("{ELSEWHERE}{settings}\n"), 0o600);
+        let config = load(&path).unwrap();
+        list.add(&config).unwrap();
+        fs::write(dir.path().join(changes), "a").unwrap();
+        assert!(list.holds(&config).unwrap(), "{settings}");
+        // The line is the one of the text alone, as lists have it that were written before.
+        let lines = fs::read_to_string(dir.path().join("state/trusted")).unwrap();
+        assert!(lines.contains(&config.digest().to_string()), "{settings}");
+    }
+}
+
+/// Whoever changes the folder could point its links at another store of the user's.
+#[test]
+fn trust_ends_where_a_link_of_the_folder_leads_elsewhere() {
+    let dir = TempDir::new().unwrap();
+    let own = dir.path().join("own");
+    fs::create_dir(&own).unwrap();
+    for file in ["one", "two"] {
+        fs::write(dir.path().join(file), "a").unwrap();
+    }
+    let list = TrustList::at(dir.path().join("state"));
+    let path = own.join("strongroom.toml");
+    let link = own.join("link");
+    for text in [
+        "[vault.a]\nbackend = 'memory'\npath = 'link'\n",
+        "[vault.a]\nbackend = 'memory'\nauth = { kubeconfig = '../own/link' }\n",
+        "[audit]\npath = 'link'\nkey = { file = 'k' }\n",
+    ] {
+        let _ = fs::remove_file(&link);
+        symlink("../one", &link).unwrap();
+        write(&path, text, 0o600);
+        let config = load(&path).unwrap();
+        list.add(&config).unwrap();
+        fs::write(dir.path().join("one"), "b").unwrap();
+        assert!(list.holds(&config).unwrap(), "{text}");
+        fs::remove_file(&link).unwrap();
+        symlink("../two", &link).unwrap();
+        assert!(!list.holds(&config).unwrap(), "{text}");
+    }
+}
+
 /// A stranger's grants must not act on the user's own store.
 #[test]
 fn stores_keys_and_logs_outside_of_the_folder_are_found() {

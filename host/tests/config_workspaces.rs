@@ -93,6 +93,7 @@ fn trust_and_secret_variables_are_of_the_whole_file() {
         reached,
         [
             "vault.prod.backend",
+            "vault.prod.auth.profile",
             "workspace.staging.vault.prod.auth.access-key-id-env",
             "workspace.staging.vault.prod.auth.secret-access-key-env",
             "workspace.laptop.vault.prod.key.env",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use strongroom::config::Config;
-use strongroom::config::trust::TrustList;
+use strongroom::config::trust::{self, TrustList};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -13,8 +13,13 @@ use crate::output;
 #[command(after_help = "\
 A configuration that came with someone else's files could name an endpoint of theirs and draw
 secrets or tokens to it, or name your own vault and grant it to their component. So one that names
-an endpoint, a variable, or a vault, key or log outside of its folder is used only once it was
-accepted. Read it, then accept it as it stands: any change needs accepting anew.")]
+an endpoint, a variable, a program to log in, or a vault, key or log outside of its folder is used
+only once it was accepted. Read it, then accept it as it stands: any change needs accepting anew,
+also of the files in its folder that its vaults log in with, as a kubeconfig, credentials, tokens or
+certificates. A file that is renewed now and then belongs outside of the folder.
+
+A program that `strongroom run` has under way keeps the configuration that was accepted; an edit
+takes force in it within a second of being accepted.")]
 pub(crate) struct Args {}
 
 /// Runs `trust`.
@@ -22,6 +27,11 @@ pub(crate) async fn run(_: Args, context: &Context) -> Result<(), Failure> {
     let (found, config) = context.load()?;
     let reaches = config.reaches_out();
     let needed = !reaches.is_empty();
+    let files = match needed {
+        true => trust::files(&config)
+            .map_err(|e| Failure::failed(format!("cannot look at a file that it names: {e}")))?,
+        false => Vec::new(),
+    };
     accept(&config)?;
     if context.json {
         let names = reaches.iter().map(
@@ -31,6 +41,7 @@ pub(crate) async fn run(_: Args, context: &Context) -> Result<(), Failure> {
             "config": config.file().display().to_string(),
             "digest": config.digest().to_string(),
             "trusted": needed,
+            "files": files,
             "reaches-out": names.collect::<Vec<_>>(),
         }));
     }
@@ -47,6 +58,9 @@ pub(crate) async fn run(_: Args, context: &Context) -> Result<(), Failure> {
             output::printable(&reach.what),
             reach.why
         ))?;
+    }
+    for name in files {
+        output::line(&format!("{name} counts as well, as it is now"))?;
     }
     if !found.in_current_folder {
         output::note("it was named, not found in the current folder, so it was trusted already");

@@ -16,6 +16,7 @@ mod layers;
 mod locate;
 mod owned;
 mod parse;
+mod pins;
 mod place;
 mod quotas;
 mod reach;
@@ -58,6 +59,7 @@ use crate::grants::{Digest, Grant, Name, Policy};
 pub struct Config {
     source: Arc<Source>,
     reaches_out: Vec<Reach>,
+    named_files: BTreeSet<pins::Named>,
     /// The vault of the command line, and of components that name none.
     pub default_vault: Option<VaultId>,
     /// The vaults.
@@ -200,7 +202,8 @@ impl Config {
     }
 
     /// What in this file reaches beside the files that came with it: an endpoint, a store, a key or
-    /// a log outside of its folder (links are followed, as they were when it was read), a variable.
+    /// a log outside of its folder (links are followed, as they were when it was read), a variable, a
+    /// program that may run.
     /// Where it was merely found in the current folder, it needs [`trust`] then.
     pub fn reaches_out(&self) -> &[Reach] {
         &self.reaches_out

@@ -1,6 +1,6 @@
 //! The whole file, table by table.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,7 +38,8 @@ pub(super) fn parse(
     if !problems.is_empty() {
         return Err(ConfigError::new(file, problems));
     }
-    config.reaches_out.extend(reached);
+    config.reaches_out.extend(reached.reaches);
+    config.named_files.extend(reached.files);
     config.reaches_out.sort_by_key(|reach| reach.line);
     Ok(config)
 }
@@ -75,6 +76,7 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
     let mut config = Config {
         source: source.clone(),
         reaches_out: Vec::new(),
+        named_files: BTreeSet::new(),
         default_vault: None,
         vaults: BTreeMap::new(),
         components: BTreeMap::new(),
@@ -105,7 +107,7 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
     deadline::settle(reader, &mut config.vaults);
     config.default_vault = default_vault(root, &known);
     config.quotas = quotas(root.section("quotas"), Quotas::default());
-    let mut reached = Vec::new();
+    let mut reached = reach::Reached::default();
     config.audit = root.section("audit").and_then(|section| {
         secrets::refuse_keys(&section);
         reached = reach::of_audit(&section, source);
@@ -114,7 +116,8 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
         stores.audit(reader, &audit, &span);
         Some(audit)
     });
-    config.reaches_out = reached;
+    config.reaches_out = reached.reaches;
+    config.named_files = reached.files;
     for (name, mut section) in root.entries("role") {
         let line = reader.line(&name.span);
         let grants = grants(&mut section, &known);
@@ -311,7 +314,7 @@ impl Stores {
 }
 
 /// A path without `.` and `..`, as text alone: symbolic links are for `load` to find.
-fn normal(path: &Path) -> PathBuf {
+pub(super) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {

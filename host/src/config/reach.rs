@@ -1,6 +1,7 @@
 //! What a configuration reaches beside the files that came with it, which makes it dangerous to take
 //! from a stranger.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::Source;
+use super::pins::Named;
 use super::reader::Section;
 use super::secrets::walk;
 
@@ -39,6 +41,8 @@ pub enum Why {
     Variable,
     /// A backend that uses what this user or host may do elsewhere.
     Account,
+    /// A program is run to log in where some file says so.
+    Runs,
 }
 
 impl fmt::Display for Why {
@@ -49,6 +53,7 @@ impl fmt::Display for Why {
             Self::Outside => "is outside of its folder",
             Self::Variable => "uses your variables",
             Self::Account => "uses an account of yours",
+            Self::Runs => "may run a program",
         })
     }
 }
@@ -73,8 +78,22 @@ const BELIEVED: [&str; 3] = ["ca-file", "ca-path", "tls-server-name"];
 /// The last words of keys that name a file or a folder.
 const FILES: [&str; 6] = ["path", "file", "json", "folder", "dir", "directory"];
 
+/// What a part of a configuration reaches, and the files that it names.
+#[derive(Debug, Default)]
+pub(super) struct Reached {
+    pub(super) reaches: Vec<Reach>,
+    pub(super) files: BTreeSet<Named>,
+}
+
+impl Reached {
+    pub(super) fn extend(&mut self, other: Self) {
+        self.reaches.extend(other.reaches);
+        self.files.extend(other.files);
+    }
+}
+
 /// What a vault reaches.
-pub(super) fn of_vault(section: &Section<'_, '_>, source: &Source) -> Vec<Reach> {
+pub(super) fn of_vault(section: &Section<'_, '_>, source: &Source) -> Reached {
     of_table(section, source, |key, value| match (key, value) {
         ("backend", DeValue::String(name)) => match name.as_ref() {
             // Their values are in files, of which the settings tell.
@@ -86,7 +105,12 @@ pub(super) fn of_vault(section: &Section<'_, '_>, source: &Source) -> Vec<Reach>
         (_, DeValue::Boolean(true)) if key.contains("insecure") || key.contains("skip") => {
             Some(Why::Unverified)
         }
+        ("allow-exec", DeValue::Boolean(true)) => Some(Why::Runs),
         (_, DeValue::Table(_)) => None,
+        // A profile may name a process that prints the keys.
+        ("profile", _) => Some(Why::Runs),
+        // The name of an Azure vault is all of its address that anyone chooses.
+        ("vault", _) => Some(Why::Sends),
         _ if BELIEVED.contains(&key) => Some(Why::Unverified),
         _ if PLACES.iter().any(|part| key.contains(part)) => Some(Why::Sends),
         _ => None,
@@ -94,7 +118,7 @@ pub(super) fn of_vault(section: &Section<'_, '_>, source: &Source) -> Vec<Reach>
 }
 
 /// What the log reaches.
-pub(super) fn of_audit(section: &Section<'_, '_>, source: &Source) -> Vec<Reach> {
+pub(super) fn of_audit(section: &Section<'_, '_>, source: &Source) -> Reached {
     of_table(section, source, |_, _| None)
 }
 
@@ -102,16 +126,22 @@ fn of_table(
     section: &Section<'_, '_>,
     source: &Source,
     other: impl Fn(&str, &DeValue<'_>) -> Option<Why>,
-) -> Vec<Reach> {
+) -> Reached {
     let folder = real(&source.dir);
     let outside = |path: &str| match (&folder, real(&source.resolve(Path::new(path)))) {
         (Some(folder), Some(path)) => !path.starts_with(folder),
         // What cannot be followed may lead anywhere.
         _ => true,
     };
-    let mut found = Vec::new();
+    let mut found = Reached::default();
     walk(section.table(), &mut |path, key, span, value| {
         let last = key.rsplit('-').next().unwrap_or(key);
+        let decides = decides(path, key);
+        if decides || FILES.contains(&last) {
+            each_text(value, &mut |text| {
+                found.files.insert(Named::new(text, decides));
+            });
+        }
         let why = other(key, value).or_else(|| match last {
             "env" if !matches!(value, DeValue::Table(_)) => Some(Why::Variable),
             last if FILES.contains(&last) && any_text(value, &outside) => Some(Why::Outside),
@@ -120,7 +150,7 @@ fn of_table(
         if let Some(why) = why {
             // The keys are a stranger's, and the text is for the user's terminal.
             let what = format!("{}.{path}", section.name());
-            found.push(Reach {
+            found.reaches.push(Reach {
                 line: section.reader.line(span),
                 what: what.escape_debug().to_string(),
                 why,
@@ -130,19 +160,39 @@ fn of_table(
     found
 }
 
+/// Whether what stands in the file that a setting names decides where secrets go, as whom, or what
+/// runs. The key of a local store does not: it is for what is on this machine, and its digest, where
+/// it is a passphrase, would be something to guess at.
+fn decides(path: &str, key: &str) -> bool {
+    let of_store = matches!(path, "key.file" | "key.passphrase-file");
+    !of_store
+        && (key == "file"
+            || key.ends_with("-file")
+            || key == "ca-path"
+            || key.contains("kubeconfig"))
+}
+
 fn any_text(value: &DeValue<'_>, test: &impl Fn(&str) -> bool) -> bool {
+    let mut any = false;
+    each_text(value, &mut |text| any |= test(text));
+    any
+}
+
+fn each_text(value: &DeValue<'_>, visit: &mut impl FnMut(&str)) {
     match value {
-        DeValue::String(text) => test(text),
-        DeValue::Array(array) => array
-            .iter()
-            .any(|element| any_text(element.get_ref(), test)),
-        _ => false,
+        DeValue::String(text) => visit(text),
+        DeValue::Array(array) => {
+            for element in array.iter() {
+                each_text(element.get_ref(), visit);
+            }
+        }
+        _ => {}
     }
 }
 
 /// The path without links and `..`; what is not there yet stays as it is. None where that cannot be
 /// told, as for a link to what is not there: it may be there when the path is used.
-fn real(path: &Path) -> Option<PathBuf> {
+pub(super) fn real(path: &Path) -> Option<PathBuf> {
     let mut missing: Vec<&OsStr> = Vec::new();
     let mut there = path;
     loop {

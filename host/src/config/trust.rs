@@ -2,21 +2,25 @@
 //!
 //! A cloned repository may hold a configuration that sends the user's secrets or tokens to itself, or
 //! that grants its own components the user's own store. One that was merely found in the current
-//! folder and names an endpoint, `verify-tls = false`, a variable, or a store, key or log outside of
-//! its folder is therefore used only after the user accepted it, and again after each change.
+//! folder and names an endpoint, `verify-tls = false`, a variable, a program, or a store, key or log
+//! outside of its folder is therefore used only after the user accepted it, and again after each change:
+//! of its text, of what stands in the files of its folder that its vaults log in with or believe (a
+//! kubeconfig, credentials, certificates), and of where links in its folder lead.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::file::platform;
+use super::pins::Pins;
 use super::{Config, Found, Reach, refuse_others, state_dir};
 
 const LIST: &str = "trusted";
 /// Far more than a user accepts in a lifetime.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The list of accepted configurations, by path and digest, in the user's state folder.
+/// The list of accepted configurations, by path and digest, in the user's state folder. The digest is
+/// that of the text where no file beside it counts.
 #[derive(Clone, Debug)]
 pub struct TrustList {
     dir: PathBuf,
@@ -27,12 +31,22 @@ pub struct TrustList {
 #[non_exhaustive]
 pub enum Untrusted {
     /// It was found in the current folder, reaches out of it, and was not accepted as it is now.
-    #[error("{} was found in the current folder and reaches beyond it ({}): read it, then run 'strongroom trust'", .file.display(), .what.iter().map(|it| format!("{} in line {} {}", it.what, it.line, it.why)).collect::<Vec<_>>().join(", "))]
+    #[error("{} was found in the current folder and reaches beyond it ({}): read it{}, then run 'strongroom trust'", .file.display(), .what.iter().map(|it| format!("{} in line {} {}", it.what, it.line, it.why)).collect::<Vec<_>>().join(", "), and_files(.files))]
     NotAccepted {
         /// The configuration.
         file: PathBuf,
         /// The settings that do so, and how.
         what: Vec<Reach>,
+        /// The files in its folder that count as well, as it names them, in printable characters.
+        files: Vec<String>,
+    },
+    /// A file that it names cannot be read, so that nobody can tell what was accepted.
+    #[error("a file that {} names cannot be looked at: {error}", .file.display())]
+    Unreadable {
+        /// The configuration.
+        file: PathBuf,
+        /// Which file, and why not.
+        error: io::Error,
     },
     /// Whether it was accepted cannot be told.
     #[error("the list of trusted configurations cannot be used: {0}")]
@@ -56,19 +70,22 @@ impl TrustList {
         Self { dir }
     }
 
-    /// Accepts a configuration as it was read. An earlier acceptance of the same file ends.
+    /// Accepts a configuration as it was read, and the files that it names as they are now. An earlier
+    /// acceptance of the same file ends.
     ///
     /// # Errors
     ///
-    /// Where the list cannot be read or written, or belongs to somebody else.
+    /// Where the list cannot be read or written, or belongs to somebody else, or a file that counts
+    /// cannot be read.
     pub fn add(&self, config: &Config) -> io::Result<()> {
         let path = plain_path(config.file())?;
+        let digest = Pins::of(config)?.digest(config.digest());
         create_private_dir(&self.dir)?;
         let lock = private_file(&self.dir.join("trusted.lock"), true)?;
         lock.lock()?;
         let mut lines = self.lines()?;
         lines.retain(|line| line.split_once(' ').is_none_or(|(_, of)| of != path));
-        lines.push(format!("{} {path}", config.digest()));
+        lines.push(format!("{digest} {path}"));
         let new = self.dir.join("trusted.new");
         // Left behind by a writer that died under the lock.
         match fs::remove_file(&new) {
@@ -84,13 +101,19 @@ impl TrustList {
         File::open(&self.dir)?.sync_all()
     }
 
-    /// Whether this configuration, as it was read, was accepted.
+    /// Whether this configuration was accepted, as it was read and with the files that it names as they
+    /// are now.
     ///
     /// # Errors
     ///
-    /// Where the list cannot be read, or others may write it.
+    /// Where the list or a file that counts cannot be read, or others may write the list.
     pub fn holds(&self, config: &Config) -> io::Result<bool> {
-        let entry = format!("{} {}", config.digest(), plain_path(config.file())?);
+        self.has(config, &Pins::of(config)?)
+    }
+
+    fn has(&self, config: &Config, pins: &Pins) -> io::Result<bool> {
+        let digest = pins.digest(config.digest());
+        let entry = format!("{digest} {}", plain_path(config.file())?);
         Ok(self.lines()?.contains(&entry))
     }
 
@@ -101,12 +124,20 @@ impl TrustList {
     /// [`Untrusted`] for what was merely found, reaches out of its folder and was not accepted.
     pub fn require(&self, found: &Found, config: &Config) -> Result<(), Untrusted> {
         let what = config.reaches_out();
-        if !found.in_current_folder || what.is_empty() || self.holds(config)? {
+        if !found.in_current_folder || what.is_empty() {
+            return Ok(());
+        }
+        let pins = Pins::of(config).map_err(|error| Untrusted::Unreadable {
+            file: config.file().to_owned(),
+            error,
+        })?;
+        if self.has(config, &pins)? {
             return Ok(());
         }
         Err(Untrusted::NotAccepted {
             file: config.file().to_owned(),
             what: what.to_vec(),
+            files: pins.names(),
         })
     }
 
@@ -125,6 +156,23 @@ impl TrustList {
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text)?;
         Ok(text.lines().map(str::to_owned).collect())
+    }
+}
+
+/// The files whose contents, or whose targets where they are links, count beside the text of a
+/// configuration: as it names them, in printable characters.
+///
+/// # Errors
+///
+/// One of them cannot be read.
+pub fn files(config: &Config) -> io::Result<Vec<String>> {
+    Pins::of(config).map(|pins| pins.names())
+}
+
+fn and_files(files: &[String]) -> String {
+    match files {
+        [] => String::new(),
+        files => format!(" and what it names in its folder ({})", files.join(", ")),
     }
 }
 

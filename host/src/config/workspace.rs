@@ -7,8 +7,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Lines};
+use super::reach::{self, Reached};
 use super::reader::{Section, library_message, quoted, shortened};
-use super::{Reach, Source, reach, secrets};
+use super::{Source, secrets};
 use crate::grants::{Name, nearest};
 
 const TABLE: &str = "workspace";
@@ -23,7 +24,7 @@ const KINDS: [&str; 2] = ["backend", "chain"];
 /// Looks at the whole file, the workspaces that were not chosen too: their form, that no vault holds a
 /// credential and no workspace touches the log. What the file reaches is what any of them does:
 /// trust is in the file, whichever is chosen later.
-pub(super) fn check(root: &mut Section<'_, '_>, source: &Source) -> Vec<Reach> {
+pub(super) fn check(root: &mut Section<'_, '_>, source: &Source) -> Reached {
     let mut reached = vaults(root, source);
     for (name, mut inner) in root.entries(TABLE) {
         let reader = inner.reader;
@@ -46,11 +47,11 @@ pub(super) fn check(root: &mut Section<'_, '_>, source: &Source) -> Vec<Reach> {
     reached
 }
 
-fn vaults(outer: &mut Section<'_, '_>, source: &Source) -> Vec<Reach> {
+fn vaults(outer: &mut Section<'_, '_>, source: &Source) -> Reached {
     let Some(DeValue::Table(vaults)) = outer.any("vault").map(Spanned::get_ref) else {
-        return Vec::new();
+        return Reached::default();
     };
-    let mut reached = Vec::new();
+    let mut reached = Reached::default();
     for (id, value) in vaults {
         // What is no table is reported where it is read.
         let DeValue::Table(table) = value.get_ref() else {
