@@ -295,7 +295,12 @@ fn what_is_not_accepted_is_refused_once_and_taken_later() {
     let _watch = Watch::start_if(
         &config,
         Backends::default(),
-        move |_| given.exists().then_some(()).ok_or("not yet".to_owned()),
+        move |_| {
+            given
+                .exists()
+                .then_some(())
+                .ok_or_else(|| "not yet".to_owned())
+        },
         move |notice| sender.send(notice).unwrap(),
     );
     std::thread::sleep(Duration::from_millis(100));
