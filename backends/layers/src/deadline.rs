@@ -18,21 +18,42 @@ use tokio::time::timeout;
 /// is not known.
 pub struct Deadline {
     inner: Arc<dyn Backend>,
-    limit: Duration,
+    reads: Duration,
+    changes: Duration,
 }
 
 impl Deadline {
     /// Limits each call of `inner` to `limit`. `check`, which may read a whole store, is left
     /// alone: an operator waits for it and can stop it.
     pub fn new(inner: Arc<dyn Backend>, limit: Duration) -> Self {
-        Self { inner, limit }
+        Self {
+            inner,
+            reads: limit,
+            changes: limit,
+        }
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(self.limit, call)
-            .await
-            .unwrap_or_else(|_| Err(late()))
+    /// Limits each try of a read to `one`, and each change, which is never tried again, to `whole`:
+    /// a service may take most of that, as Key Vault does for a write after a delete.
+    pub fn of_tries(inner: Arc<dyn Backend>, one: Duration, whole: Duration) -> Self {
+        Self {
+            inner,
+            reads: one,
+            changes: whole,
+        }
     }
+
+    async fn read<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        within(self.reads, call).await
+    }
+
+    async fn change<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        within(self.changes, call).await
+    }
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, call).await.unwrap_or_else(|_| Err(late()))
 }
 
 fn late() -> Error {
@@ -75,7 +96,7 @@ impl Backend for Deadline {
     }
 
     async fn get(&self, path: &SecretPath, which: Which) -> Result<Secret> {
-        self.within(self.inner.get(path, which)).await
+        self.read(self.inner.get(path, which)).await
     }
 
     async fn put(
@@ -84,23 +105,23 @@ impl Backend for Deadline {
         value: &SecretValue,
         options: &PutOptions,
     ) -> Result<Change> {
-        self.within(self.inner.put(path, value, options)).await
+        self.change(self.inner.put(path, value, options)).await
     }
 
     async fn describe(&self, path: &SecretPath) -> Result<Description> {
-        self.within(self.inner.describe(path)).await
+        self.read(self.inner.describe(path)).await
     }
 
     async fn delete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
-        self.within(self.inner.delete(path, version)).await
+        self.change(self.inner.delete(path, version)).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage> {
-        self.within(self.inner.list(prefix, after, limit)).await
+        self.read(self.inner.list(prefix, after, limit)).await
     }
 
     async fn versions(&self, path: &SecretPath) -> Result<Vec<VersionInfo>> {
-        self.within(self.inner.versions(path)).await
+        self.read(self.inner.versions(path)).await
     }
 
     async fn check(&self) -> Result<Vec<String>> {
@@ -108,7 +129,7 @@ impl Backend for Deadline {
     }
 
     async fn get_many(&self, paths: &[SecretPath]) -> Vec<Result<Secret>> {
-        timeout(self.limit, self.inner.get_many(paths))
+        timeout(self.reads, self.inner.get_many(paths))
             .await
             .unwrap_or_else(|_| paths.iter().map(|_| Err(late())).collect())
     }
@@ -135,16 +156,16 @@ impl Backend for Deadline {
 impl Versioning for Deadline {
     async fn undelete(&self, path: &SecretPath, version: Option<u64>) -> Result<Change> {
         let inner = self.inner.require_versioning("undelete")?;
-        self.within(inner.undelete(path, version)).await
+        self.change(inner.undelete(path, version)).await
     }
 
     async fn destroy(&self, path: &SecretPath, version: u64) -> Result<Change> {
         let inner = self.inner.require_versioning("destroy")?;
-        self.within(inner.destroy(path, version)).await
+        self.change(inner.destroy(path, version)).await
     }
 
     async fn set_metadata(&self, path: &SecretPath, metadata: &Metadata) -> Result<Change> {
         let inner = self.inner.require_versioning("set metadata")?;
-        self.within(inner.set_metadata(path, metadata)).await
+        self.change(inner.set_metadata(path, metadata)).await
     }
 }

@@ -27,7 +27,7 @@ impl Layers {
     /// The longest that a call may take where nothing is said: what a person waits.
     pub const DEADLINE: Duration = Duration::from_secs(10);
 
-    /// The part of the deadline that one of several tries may take, in tenths: three of them and
+    /// The part of the deadline that one of several tries of a read may take, in tenths: three of them and
     /// their pauses fit.
     const ONE_TRY: u32 = 3;
 
@@ -38,7 +38,7 @@ impl Layers {
             0 | 1 => self.deadline,
             _ => self.deadline * Self::ONE_TRY / 10,
         };
-        let store = Arc::new(Deadline::new(store, one_try));
+        let store = Arc::new(Deadline::of_tries(store, one_try, self.deadline));
         let store = Arc::new(Retry::new(store, self.retry, jitter.clone()));
         let store = Arc::new(Deadline::new(store, self.deadline));
         let store = Arc::new(Breaker::new(store, self.breaker, jitter));

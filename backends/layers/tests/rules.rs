@@ -13,7 +13,7 @@ use strongroom_backend::{
     MemoryBackend, PutOptions, Result, Secret, SecretPath, SecretValue, VersionInfo, Which,
 };
 use strongroom_backend_layers::{
-    Breaker, BreakerSettings, CacheSettings, Cached, Deadline, Jitter, Look, Origin, Retry,
+    Breaker, BreakerSettings, CacheSettings, Cached, Deadline, Jitter, Layers, Look, Origin, Retry,
     RetrySettings, Store,
 };
 use strongroom_backend_testkit::{Counting, Counts, Fault, Faults, Faulty, Gate, Operation, When};
@@ -113,6 +113,19 @@ async fn a_deadline_ends_a_call_that_hangs() {
     let many = store.get_many(&[path("a"), path("b")]).await;
     assert_eq!(many.len(), 2);
     assert!(many.iter().all(|a| a.as_ref().unwrap_err().is_temporary()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_has_the_whole_deadline_since_it_has_one_try() {
+    let rig = rig().await;
+    rig.faults.arm(Fault::Hang, When::always());
+    let layers = Layers::default();
+    let store = layers.around(Arc::clone(&rig.store), ChangeTable::in_memory());
+    let (value, options) = (SecretValue::copy_of(b"two"), PutOptions::default());
+    let begun = Instant::now();
+    let put = store.backend().put(&path("a"), &value, &options).await;
+    assert!(put.unwrap_err().is_temporary());
+    assert_eq!(begun.elapsed(), layers.deadline);
 }
 
 #[tokio::test(start_paused = true)]
