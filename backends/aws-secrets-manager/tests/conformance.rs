@@ -16,7 +16,7 @@ use common::{Strict, queue};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn main() {
-    let queue = queue::before(&testing::lenient());
+    let queue = queue::before(&testing::lenient(), "123456789012");
     let url = queue.url();
     let independent = Target::new("aws-secrets-manager", move || {
         let url = url.clone();

@@ -6,7 +6,7 @@
 )]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
@@ -103,23 +103,6 @@ pub async fn session_with(config: &AwsConfig, id: &str, secret: &str) -> Session
     Session::with_credentials(config, Path::new("."), provider)
         .await
         .expect("a session")
-}
-
-/// A region for one trial, so that those that run at the same time seldom share a server's tables.
-pub fn region() -> &'static str {
-    const REGIONS: [&str; 8] = [
-        "us-east-2",
-        "us-west-1",
-        "us-west-2",
-        "eu-west-1",
-        "eu-west-2",
-        "eu-central-1",
-        "ap-northeast-1",
-        "ap-southeast-2",
-    ];
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let next = NEXT.fetch_add(1, Ordering::Relaxed) % REGIONS.len();
-    REGIONS.get(next).copied().unwrap_or(REGION)
 }
 
 /// A word that no earlier run or trial has used.

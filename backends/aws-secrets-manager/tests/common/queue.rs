@@ -8,25 +8,31 @@ use std::net::TcpStream;
 
 use strongroom_backend_testkit::wire::{Reply, Request, Wire};
 
-/// A server that passes each request on to the one at `url`, when the one before is answered.
-pub(crate) fn before(url: &str) -> Wire {
+/// A server that passes each request on to the one at `url`, when the one before is answered. moto keeps
+/// the tables of each `account`, of 12 digits, apart.
+pub(crate) fn before(url: &str, account: &str) -> Wire {
+    let account = account.to_owned();
     let address = url
         .strip_prefix("http://")
         .unwrap()
         .trim_end_matches('/')
         .to_owned();
-    Wire::http(move |request| pass(&address, request).unwrap_or(Reply::Close))
+    Wire::http(move |request| pass(&address, &account, request).unwrap_or(Reply::Close))
 }
 
-fn pass(address: &str, request: &Request) -> Option<Reply> {
+fn pass(address: &str, account: &str, request: &Request) -> Option<Reply> {
     let mut stream = TcpStream::connect(address).ok()?;
+    // A body in a packet of its own would wait for the answer to the head's, for 40 ms.
+    stream.set_nodelay(true).ok()?;
     let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
     for (name, value) in &request.headers {
         if name != "connection" {
             head.push_str(&format!("{name}: {}\r\n", std::str::from_utf8(value).ok()?));
         }
     }
-    head.push_str("connection: close\r\n\r\n");
+    head.push_str(&format!(
+        "x-moto-account-id: {account}\r\nconnection: close\r\n\r\n"
+    ));
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(&request.body).ok()?;
     let mut answer = Vec::new();
