@@ -161,7 +161,7 @@ const AFTER_BASE: &[(&str, &str)] = &[
     ),
     (
         "[vault.b]\nchain = ['b']",
-        "4:8: more than 8 vaults lie within each other here\n/etc/s.toml:5:10: [vault.b] leads back to itself: b -> b",
+        "5:10: [vault.b] leads back to itself: b -> b",
     ),
     (
         "[vault.b]\nbackend = 'local'\ncache = { ttl = '5m' }",
@@ -517,6 +517,34 @@ fn what_reaches_out_is_found() {
         ),
         ["3:vault.b.url\\u{1b}[2J"]
     );
+}
+
+/// Each of 16 vaults of a level stands for all 16 of the next: 16 to the power of the levels ways lead
+/// through them, and a found file is read before anybody trusts it.
+#[test]
+fn chains_of_chains_are_walked_once() {
+    let text = |levels: usize| {
+        let mut text = String::new();
+        for level in 0..levels {
+            let next: Vec<_> = (0..16).map(|at| format!("'v{}-{at}'", level + 1)).collect();
+            for at in 0..16 {
+                let next = next.join(", ");
+                text.push_str(&format!("[vault.v{level}-{at}]\nchain = [{next}]\n"));
+            }
+        }
+        for at in 0..16 {
+            text.push_str(&format!("[vault.v{levels}-{at}]\nbackend = 'memory'\n"));
+        }
+        text
+    };
+    parse(text(8).as_bytes()).unwrap();
+    let error = parse(text(60).as_bytes()).unwrap_err();
+    assert!(
+        error.contains("more than 8 vaults lie within each other"),
+        "{error}"
+    );
+    let error = parse(text(63).as_bytes()).unwrap_err();
+    assert!(error.contains("more than 1000 vaults"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Vaults that stand for others: chains, and copies that are kept in step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -168,101 +168,106 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
     }
 }
 
-/// Checks that vaults lead to vaults that are there, and never back to themselves, and that no copy is
-/// made of a copy: its age would be counted from when it was copied, not from when it was true.
+/// Checks that vaults lead to vaults that are there, and never back to themselves, that they are not
+/// nested too deep, and that no copy is made of a copy: its age would be counted from when it was
+/// copied, not from when it was true.
 pub(super) fn check(
     reader: &Reader<'_>,
     known: &Known,
     vaults: &BTreeMap<VaultId, VaultConfig>,
     links: &BTreeMap<VaultId, Links>,
 ) {
-    for (id, to) in links {
-        for (text, span) in to {
+    let mut walk = Walk {
+        reader,
+        known,
+        vaults,
+        links,
+        seen: BTreeMap::new(),
+        way: Vec::new(),
+    };
+    for id in vaults.keys() {
+        walk.visit(id);
+    }
+}
+
+/// A walk that takes each link once: a stranger's chains of chains must not take as long as there are
+/// ways through them.
+struct Walk<'w> {
+    reader: &'w Reader<'w>,
+    known: &'w Known,
+    vaults: &'w BTreeMap<VaultId, VaultConfig>,
+    links: &'w BTreeMap<VaultId, Links>,
+    /// What was found; none on the way to there.
+    seen: BTreeMap<VaultId, Option<Found>>,
+    /// From where the walk began to where it is, each with the link that it went on by.
+    way: Vec<(VaultId, Range<usize>)>,
+}
+
+/// What lies below a vault.
+#[derive(Clone, Default)]
+struct Found {
+    /// How many vaults lie within each other.
+    depth: usize,
+    /// A copy that it is, or leads to.
+    copy: Option<VaultId>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, id: &VaultId) -> Found {
+        if let Some(Some(found)) = self.seen.get(id) {
+            return found.clone();
+        }
+        self.seen.insert(id.clone(), None);
+        self.way.push((id.clone(), 0..0));
+        let copies = self.vaults.get(id).is_some_and(|it| it.sync.is_some());
+        let mut all = Found::default();
+        for (text, span) in self.links.get(id).into_iter().flatten() {
             let at = At {
                 value: text.as_str(),
                 span: span.clone(),
             };
-            let Some(next) = known_vault(reader, &at, known) else {
+            let Some(next) = known_vault(self.reader, &at, self.known) else {
                 continue;
             };
-            if let Some(way) = way_back(&next, id, vaults, &mut vec![id.clone()]) {
-                let way: Vec<_> = way.iter().map(VaultId::as_str).collect();
-                let message = || format!("[vault.{id}] leads back to itself: {}", way.join(" -> "));
-                reader.report(span, message);
+            if let Some((_, by)) = self.way.last_mut() {
+                *by = span.clone();
+            }
+            if let Some(None) = self.seen.get(&next) {
+                self.report_loop(&next);
                 continue;
             }
-            let copies = vaults.get(id).is_some_and(|vault| vault.sync.is_some());
-            let copy = copies.then(|| copy_within(&next, vaults, &mut BTreeSet::new()));
-            if let Some(copy) = copy.flatten() {
+            let found = self.visit(&next);
+            all.depth = all.depth.max(found.depth + 1);
+            if let (true, Some(copy)) = (copies, &found.copy) {
                 let message = || {
                     format!("[vault.{copy}] is a copy itself: copy what it is a copy of instead")
                 };
-                reader.report(span, message);
+                self.reader.report(span, message);
             }
+            all.copy = all.copy.or(found.copy);
         }
-    }
-}
-
-/// A copy that `here` is, or leads to.
-fn copy_within(
-    here: &VaultId,
-    vaults: &BTreeMap<VaultId, VaultConfig>,
-    seen: &mut BTreeSet<VaultId>,
-) -> Option<VaultId> {
-    if !seen.insert(here.clone()) {
-        return None;
-    }
-    let vault = vaults.get(here)?;
-    if vault.sync.is_some() {
-        return Some(here.clone());
-    }
-    vault
-        .leads_to()
-        .find_map(|next| copy_within(next, vaults, seen))
-}
-
-/// The way from `here` to `id`, over what was passed already; also one that is too long.
-fn way_back(
-    here: &VaultId,
-    id: &VaultId,
-    vaults: &BTreeMap<VaultId, VaultConfig>,
-    passed: &mut Vec<VaultId>,
-) -> Option<Vec<VaultId>> {
-    passed.push(here.clone());
-    if here == id {
-        return Some(passed.clone());
-    }
-    // A loop that does not come by `id` is told where it is; this way must end all the same.
-    let again = passed.iter().filter(|it| *it == here).count() > 1;
-    let found = match vaults.get(here) {
-        Some(vault) if !again && passed.len() <= vaults.len() => vault
-            .leads_to()
-            .find_map(|next| way_back(next, id, vaults, passed)),
-        _ => None,
-    };
-    passed.pop();
-    found
-}
-
-/// How many chains lie within each other, counted from this one.
-pub(super) fn depth(vault: &VaultConfig, vaults: &BTreeMap<VaultId, VaultConfig>) -> usize {
-    fn below(vault: &VaultConfig, vaults: &BTreeMap<VaultId, VaultConfig>, left: usize) -> usize {
-        let Some(left) = left.checked_sub(1) else {
-            return 1;
-        };
-        let members = vault.leads_to().filter_map(|id| vaults.get(id));
-        let deepest = members.map(|member| below(member, vaults, left)).max();
-        deepest.map_or(0, |deepest| deepest + 1)
-    }
-    below(vault, vaults, MOST_NESTED + 1)
-}
-
-/// Reports chains that are nested too deep.
-pub(super) fn check_depth(reader: &Reader<'_>, vaults: &BTreeMap<VaultId, VaultConfig>) {
-    for vault in vaults.values().filter(|vault| vault.chain.is_some()) {
-        if depth(vault, vaults) > MOST_NESTED {
+        self.way.pop();
+        if copies {
+            all.copy = Some(id.clone());
+        }
+        if let Some(vault) = self.vaults.get(id).filter(|_| all.depth > MOST_NESTED) {
             let message = || format!("more than {MOST_NESTED} vaults lie within each other here");
-            reader.report(&vault.span, message);
+            self.reader.report(&vault.span, message);
         }
+        self.seen.insert(id.clone(), Some(all.clone()));
+        all
+    }
+
+    /// The last vault of the way leads to `id`, which lies on it.
+    fn report_loop(&self, id: &VaultId) {
+        let way = self.way.iter().skip_while(|(passed, _)| passed != id);
+        let Some((_, span)) = way.clone().next() else {
+            return;
+        };
+        let message = || {
+            let way: String = way.map(|(passed, _)| format!("{passed} -> ")).collect();
+            format!("[vault.{id}] leads back to itself: {way}{id}")
+        };
+        self.reader.report(span, message);
     }
 }

@@ -189,16 +189,29 @@ impl VaultConfig {
     /// What a copy of this vault is a copy of, whatever the vault is called: other settings of the
     /// store or of a member, and it is a copy of something else.
     pub(crate) fn origin(&self, vaults: &BTreeMap<VaultId, Self>) -> String {
-        let mut origin = self.place().unwrap_or_else(|| self.backend.to_string());
+        let mut origin = String::new();
+        self.add_origin(vaults, &mut origin, &mut BTreeSet::new());
+        origin
+    }
+
+    fn add_origin(
+        &self,
+        vaults: &BTreeMap<VaultId, Self>,
+        origin: &mut String,
+        seen: &mut BTreeSet<VaultId>,
+    ) {
+        if !seen.insert(self.id.clone()) {
+            return;
+        }
+        origin.push_str(self.place.as_deref().unwrap_or(&self.backend));
+        origin.push('\n');
         if let Some(path) = self.table.get("path").and_then(toml::Value::as_str) {
-            origin.push('\n');
             origin.push_str(path);
+            origin.push('\n');
         }
         for member in self.leads_to().filter_map(|id| vaults.get(id)) {
-            origin.push('\n');
-            origin.push_str(&member.origin(vaults));
+            member.add_origin(vaults, origin, seen);
         }
-        origin
     }
 
     fn value(&self) -> Option<Spanned<DeValue<'_>>> {
