@@ -39,8 +39,8 @@ pub(crate) struct Vault {
     /// The opening under way: it goes on when who waits for it gives up, and the next one waits
     /// for the same.
     opening: tokio::sync::Mutex<Option<Opening>>,
-    /// Held while it is brought in step with what it is a copy of.
-    pub(crate) syncing: tokio::sync::Mutex<()>,
+    /// Held while it is brought in step with what it is a copy of: whether the last run ended well.
+    pub(crate) syncing: tokio::sync::Mutex<bool>,
     /// Whether it is a copy that is being made for the first time: calls wait for that.
     pub(crate) making: watch::Sender<bool>,
     /// Of a copy, what it is one of.
@@ -152,11 +152,6 @@ impl Vault {
     /// Of a copy, what it is one of, as its mark has it.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
-    }
-
-    /// How long a call to it may take.
-    pub(crate) fn deadline(&self) -> Duration {
-        self.config.deadline
     }
 
     fn clear(&self) {
