@@ -130,6 +130,17 @@ fn set_up(room: &Room) {
     room.run(probe(&["exit", "0"])).ok();
 }
 
+/// A vault beside the first that is a copy of a part of it.
+fn add_copy(room: &Room) {
+    room.run(["init", "second", "--vault", "offline"]).ok();
+    room.configure(
+        "[vault.offline]\nbackend = \"local\"\npath = \"second/offline.vault\"\n\
+         key = { file = \"second/keys/offline.key\" }\nsync = { from = \"local:app/\" }\n",
+    );
+    room.set("app/changed", "first");
+    room.run(["sync", "offline"]).ok();
+}
+
 /// Asks until the answer is as expected: after what time.
 #[track_caller]
 fn until(
@@ -153,7 +164,9 @@ fn until(
 fn loses_nothing(mut disk: impl Disk) {
     run(&disk, &["init"], "").ok();
     set_up(disk.room());
+    add_copy(disk.room());
     let (mut done, mut failed) = (0, 0);
+    let mut copied = vec![b"first".to_vec()];
     for (round, free) in amounts().enumerate() {
         let old = format!("old {round}").repeat(40);
         let new = format!("new {round}").repeat(40);
@@ -161,10 +174,13 @@ fn loses_nothing(mut disk: impl Disk) {
         disk.room().set("app/rolled", "a");
         disk.room().set("app/rolled", "b");
         let rolled = newest(disk.room(), "app/rolled");
-        let mut changed = vec![old.into_bytes()];
+        let mut changed = vec![old.clone().into_bytes()];
+        copied.push(old.into_bytes());
         disk.leave(free, None);
+        let failed_before = failed;
         let added = format!("app/added-{round}");
-        let calls: [(&[&str], &str); 8] = [
+        let calls: [(&[&str], &str); 9] = [
+            (&["sync", "offline"], ""),
             (&["get", "app/key"], ""),
             (&["set", "app/changed"], &new),
             (&["set", &added], "added"),
@@ -221,6 +237,18 @@ fn loses_nothing(mut disk: impl Disk) {
             // Deleted or not, as far as that came.
             let code = room.run(["get", &added]).code;
             assert!(code == 0 || code == 4, "{free} free: {code}");
+        }
+        // The copy has a value that its source had, and the source's own as soon as it can.
+        let copy = room.get("offline:changed");
+        assert!(
+            copied.contains(&copy),
+            "{free} free: {}",
+            copy.escape_ascii()
+        );
+        if failed > failed_before {
+            room.run(["sync", "offline"]).ok();
+            assert_eq!(room.get("offline:changed"), value, "{free} free");
+            copied = vec![value];
         }
         is_whole(room, free);
     }

@@ -471,20 +471,25 @@ fn a_guest_whose_output_nobody_reads_can_be_stopped() {
     room.run(["audit", "verify"]).ok();
 }
 
+/// What a guest that follows a script gets of a secret.
+fn ask(stdin: &mut impl Write, lines: &mut impl BufRead, secret: &str) -> String {
+    stdin
+        .write_all(format!("get {secret}\n").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    lines.read_line(&mut answer).unwrap();
+    let mut done = String::new();
+    lines.read_line(&mut done).unwrap();
+    assert_eq!(done, "done\n");
+    answer
+}
+
 #[test]
 fn a_grant_that_is_taken_away_is_gone_while_the_program_runs() {
     let room = room();
     let (mut child, mut lines) = start(&room, &["script"], "");
     let mut stdin = child.stdin.take().unwrap();
-    let mut ask = || {
-        stdin.write_all(b"get app/key\n").unwrap();
-        let mut answer = String::new();
-        lines.read_line(&mut answer).unwrap();
-        let mut done = String::new();
-        lines.read_line(&mut done).unwrap();
-        assert_eq!(done, "done\n");
-        answer
-    };
+    let mut ask = || ask(&mut stdin, &mut lines, "app/key");
     assert_eq!(ask(), format!("value {}\n", hex(CANARY)));
     let file = room.path("strongroom.toml");
     let text = fs::read_to_string(&file).unwrap();
@@ -515,15 +520,7 @@ fn an_edit_of_a_found_configuration_takes_force_once_it_is_trusted() {
     room.run(["trust"]).ok();
     let (mut child, mut lines) = start(&room, &["script"], "");
     let mut stdin = child.stdin.take().unwrap();
-    let mut ask = || {
-        stdin.write_all(b"get other/key\n").unwrap();
-        let mut answer = String::new();
-        lines.read_line(&mut answer).unwrap();
-        let mut done = String::new();
-        lines.read_line(&mut done).unwrap();
-        assert_eq!(done, "done\n");
-        answer
-    };
+    let mut ask = || ask(&mut stdin, &mut lines, "other/key");
     assert_eq!(ask(), "error: denied\n");
     let file = room.path("strongroom.toml");
     let text = fs::read_to_string(&file).unwrap();
