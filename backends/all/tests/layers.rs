@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use strongroom::audit::{Location, Log};
-use strongroom::backend::Which;
+use strongroom::backend::{PutOptions, SecretValue, Which};
 use strongroom::{Broker, ErrorCode, Session};
 use strongroom_backend_testkit::wire::{Identity, Reply, Wire};
 use tempfile::TempDir;
@@ -163,4 +163,56 @@ async fn what_is_read_again_is_not_asked_for_again() {
         let reads = asked.iter().filter(|it| it.path().ends_with(name)).count();
         assert_eq!(reads, 1, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_change_in_a_cluster_shows_long_before_the_cache_asks_anew() {
+    let variable = "STRONGROOM_TEST_KUBERNETES";
+    let cluster = std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: start the server with `cargo xtask servers up kubernetes`")
+    });
+    let dir = || tempfile::tempdir().unwrap();
+    let fresh = dir();
+    let name: String = fresh.path().to_string_lossy().to_lowercase();
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let table = format!(
+        "backend = \"kubernetes\"\nnamespace = \"strongroom-layers\"\ncreate-namespace = true\n\
+         prefix = \"{name}-\"\nauth = {{ kubeconfig = \"{cluster}/kubeconfig\" }}\n\
+         cache = {{ ttl = \"1h\" }}"
+    );
+    // Three machines, as far as files tell; one of them does not watch.
+    let writer = Host::new(dir(), &table).await;
+    let watching = Host::new(dir(), &table).await;
+    let blind = Host::new(dir(), &format!("{table}\nwatch = false")).await;
+    let operator = writer.broker.operator().unwrap();
+    let set = async |value: &[u8]| {
+        let value = SecretValue::copy_of(value);
+        operator
+            .set("a", value, PutOptions::default())
+            .await
+            .unwrap();
+    };
+    let get = async |host: &Host| {
+        let got = host.session().get("a", Which::Current).await.unwrap();
+        got.value.expose().to_vec()
+    };
+    set(b"one").await;
+    assert_eq!(
+        (get(&watching).await, get(&blind).await),
+        (b"one".to_vec(), b"one".to_vec())
+    );
+    set(b"two").await;
+    let changed = Instant::now();
+    while get(&watching).await != b"two" {
+        assert!(
+            changed.elapsed() < Duration::from_secs(20),
+            "no notice came"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        get(&blind).await,
+        b"one",
+        "without a watch it is the cache's"
+    );
 }
