@@ -95,12 +95,14 @@ pub(super) fn apply(
         Some(_) => Ok(()),
         None => {
             let known: Vec<_> = all.keys().map(|key| key.get_ref().as_ref()).collect();
-            let has = match known.as_slice() {
-                [] => "it has none".to_owned(),
-                known => format!("it has {}", known.join(", ")),
+            let message = match known.as_slice() {
+                [] => format!("has no workspace {}, nor any other", quoted(name)),
+                known => {
+                    let near = nearest(name, known.iter().copied());
+                    let known = known.join(", ");
+                    format!("has no workspace {}{near} (it has {known})", quoted(name))
+                }
             };
-            let near = nearest(name, known.iter().copied());
-            let message = format!("has no workspace {}{near} ({has})", quoted(name));
             Err(ConfigError::file(&source.file, message))
         }
     }
