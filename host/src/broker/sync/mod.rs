@@ -63,6 +63,9 @@ impl Broker {
     /// [`ErrorCode::Unsupported`] for a vault that is no copy; [`ErrorCode::Conflict`] where another
     /// process does the same; else what kept it from being brought in step: then it serves what it has,
     /// until that is older than `max-stale`.
+    ///
+    /// [`ErrorCode::Unsupported`]: super::ErrorCode::Unsupported
+    /// [`ErrorCode::Conflict`]: super::ErrorCode::Conflict
     pub async fn sync(&self, vault: &VaultId, emptied: Emptied) -> Result<Synced, CallError> {
         let config = self.shared.force.load().config.vaults.get(vault).cloned();
         let sync = config.and_then(|vault| vault.sync);
