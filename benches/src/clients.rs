@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_secretmanager_v1::client::SecretManagerService;
 use k8s_openapi::api::core::v1::Secret;
@@ -13,6 +14,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 
 use crate::Result;
+use crate::azure::KeyVault;
+
+/// Calls of a library that are under way at once where it needs many: as many as ours are at most.
+const AT_ONCE: usize = 16;
 
 /// A server to measure against: how the configuration names it, and how its library reads.
 pub struct Service {
@@ -27,6 +32,7 @@ enum Reader {
     Ssm(Box<aws_sdk_ssm::Client>, String),
     SecretsManager(Box<aws_sdk_secretsmanager::Client>, String),
     Gcp(Box<SecretManagerService>, String),
+    Azure(Box<KeyVault>),
     Kubernetes(Box<Api<Secret>>),
     Vault {
         client: reqwest::Client,
@@ -56,6 +62,7 @@ impl Service {
             Some(endpoint) => found.push(gcp(&endpoint, run).await?),
             None => missing.push("gcp-secret-manager"),
         }
+        found.push(azure()?);
         match variable("STRONGROOM_TEST_KUBERNETES") {
             Some(at) => found.push(kubernetes(Path::new(&at), run).await?),
             None => missing.push("kubernetes"),
@@ -65,6 +72,53 @@ impl Service {
             None => missing.push("hashicorp-vault"),
         }
         Ok((found, missing))
+    }
+
+    /// Reads these secrets with the library alone, in the fewest requests that the service has for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub async fn read_many(&self, paths: &[String]) -> Result<()> {
+        let together = match &self.reader {
+            Reader::Ssm(..) => 10,
+            Reader::SecretsManager(..) => 20,
+            _ => 1,
+        };
+        let requests: Vec<_> = paths
+            .chunks(together)
+            .map(|paths| self.request(paths))
+            .collect();
+        let mut answers = stream::iter(requests).buffer_unordered(AT_ONCE);
+        let mut read = 0;
+        while let Some(count) = answers.try_next().await? {
+            read += count;
+        }
+        match read == paths.len() {
+            true => Ok(()),
+            false => Err(format!("{} left some out", self.name).into()),
+        }
+    }
+
+    /// How many one request answers.
+    async fn request(&self, paths: &[String]) -> Result<usize> {
+        match (&self.reader, paths) {
+            (Reader::Ssm(client, prefix), paths) => {
+                let names = paths.iter().map(|path| format!("{prefix}{path}")).collect();
+                let got = client.get_parameters().set_names(Some(names));
+                let got = got.with_decryption(true).send().await?;
+                Ok(got.parameters.map_or(0, |got| got.len()))
+            }
+            (Reader::SecretsManager(client, prefix), paths) => {
+                let names = paths.iter().map(|path| format!("{prefix}{path}")).collect();
+                let got = client
+                    .batch_get_secret_value()
+                    .set_secret_id_list(Some(names));
+                Ok(got.send().await?.secret_values.map_or(0, |got| got.len()))
+            }
+            (_, [path]) => self.read(path).await.map(|_| 1),
+            (_, _) => Err(format!("{} answers for one at a time", self.name).into()),
+        }
     }
 
     /// Reads one secret with the library alone; the length of its value.
@@ -91,6 +145,7 @@ impl Service {
                 let got = client.access_secret_version().set_name(name).send().await?;
                 Ok(got.payload.ok_or_else(nothing)?.data.len())
             }
+            Reader::Azure(vault) => vault.read(path).await,
             Reader::Kubernetes(api) => {
                 let data = api.get(path).await?.data.ok_or_else(nothing)?;
                 Ok(data.values().map(|value| value.0.len()).sum())
@@ -160,6 +215,15 @@ async fn gcp(endpoint: &str, run: &str) -> Result<Service> {
              prefix = \"{prefix}\"\nauth = \"none\"\n"
         ),
         reader: Reader::Gcp(Box::new(client), prefix),
+    })
+}
+
+fn azure() -> Result<Service> {
+    let vault = KeyVault::start()?;
+    Ok(Service {
+        name: "azure-key-vault",
+        table: vault.table(),
+        reader: Reader::Azure(Box::new(vault)),
     })
 }
 

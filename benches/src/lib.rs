@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod azure;
 mod build;
 pub mod clients;
 mod guest;
