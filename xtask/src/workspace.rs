@@ -1,6 +1,8 @@
 //! Where things are.
 
+use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -8,8 +10,14 @@ use crate::process::{self, Result};
 
 /// The workspace's folder.
 pub(crate) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        // As cargo says it now: checkouts that share a target folder run the program that one of them built.
+        let now = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let mut folder = now.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        folder.pop();
+        folder
+    });
+    &ROOT
 }
 
 /// The folder that cargo builds in, whatever environment and settings make it.
