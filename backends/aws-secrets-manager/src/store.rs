@@ -154,7 +154,7 @@ impl Backend for SecretsManagerBackend {
     async fn check(&self) -> Result<Vec<String>> {
         let mut lines = self.session.check().await?;
         lines.push(self.check_list().await?);
-        lines.extend(self.session.clock_line());
+        lines.extend(self.session.clock_line()?);
         Ok(lines)
     }
 

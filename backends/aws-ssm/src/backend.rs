@@ -260,7 +260,7 @@ impl Backend for SsmBackend {
             self.session.way(),
             self.naming.prefix()
         ));
-        lines.extend(self.session.clock_line());
+        lines.extend(self.session.clock_line()?);
         Ok(lines)
     }
 

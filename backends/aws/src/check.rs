@@ -57,8 +57,12 @@ impl Session {
     }
 
     /// What the replies so far tell of the clocks; none where they had no date.
-    pub fn clock_line(&self) -> Option<String> {
-        self.clock.seconds().map(clock::line)
+    ///
+    /// # Errors
+    ///
+    /// `Failed`, where they are so far apart that signatures are refused.
+    pub fn clock_line(&self) -> Result<Option<String>> {
+        self.clock.seconds().map(clock::line).transpose()
     }
 }
 

@@ -5,9 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
+use strongroom_backend::Result;
+use strongroom_backend_remote::clock::compared;
 
 /// Beyond this a signature may be refused; the service allows five minutes.
-pub(crate) const MOST_SECONDS: u64 = 240;
+const MOST_SECONDS: u64 = 240;
 const UNKNOWN: i64 = i64::MIN;
 
 /// The difference that the last reply showed.
@@ -39,18 +41,13 @@ pub(crate) fn ahead(date: &str) -> Option<i64> {
     theirs.checked_sub(i64::try_from(ours).ok()?)
 }
 
-/// The line for `doctor`.
-pub(crate) fn line(seconds: i64) -> String {
-    let apart = seconds.unsigned_abs();
-    let side = if seconds > 0 { "behind" } else { "ahead of" };
-    match apart {
-        0..=2 => "the clocks agree".to_owned(),
-        3..=MOST_SECONDS => format!("this machine's clock is {apart} s {side} the service's"),
-        _ => format!(
-            "this machine's clock is {apart} s {side} the service's: set it right, signatures are \
-             refused beyond five minutes"
-        ),
-    }
+/// What a check says of it.
+pub(crate) fn line(seconds: i64) -> Result<String> {
+    compared(
+        seconds,
+        MOST_SECONDS,
+        "its signatures are refused beyond five minutes",
+    )
 }
 
 #[cfg(test)]
@@ -70,8 +67,6 @@ mod tests {
         clock.look(Some(&date));
         let seconds = clock.seconds().unwrap();
         assert!((598..=602).contains(&seconds), "{seconds}");
-        assert!(line(seconds).contains("behind"));
-        assert!(line(-600).contains("ahead of"));
-        assert_eq!(line(1), "the clocks agree");
+        assert!(line(seconds).unwrap_err().to_string().contains("behind"));
     }
 }

@@ -219,9 +219,9 @@ impl Failure {
         let Some(seconds) = date.and_then(clock::ahead) else {
             return;
         };
-        if seconds.unsigned_abs() > clock::MOST_SECONDS {
+        if let Err(apart) = clock::line(seconds) {
             self.text.push_str("; ");
-            self.text.push_str(&clock::line(seconds));
+            self.text.push_str(&apart.to_string());
         }
     }
 }

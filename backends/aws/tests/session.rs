@@ -96,7 +96,7 @@ async fn who_we_are_is_for_the_operator() {
         "{lines:?}"
     );
     assert_eq!(signer(&server), "AKIDTEST");
-    assert!(session.clock_line().is_some());
+    assert!(session.clock_line().unwrap().is_some());
 }
 
 #[tokio::test]
@@ -375,7 +375,7 @@ async fn opening_makes_no_call() {
     config.endpoint = Some(Endpoint::parse(&server.url()).unwrap());
     let session = open(&config).await.unwrap();
     assert!(server.requests().is_empty());
-    assert_eq!(session.clock_line(), None);
+    assert_eq!(session.clock_line().unwrap(), None);
 }
 
 #[tokio::test]

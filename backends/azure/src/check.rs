@@ -3,13 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use strongroom_backend_remote::clock;
 
 use crate::backend::Inner;
 use crate::config::Deletion;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 
 /// From this many seconds on, clocks are said to differ: tokens are valid for minutes.
-const SKEW: i64 = 60;
+const SKEW: u64 = 60;
 
 impl Inner {
     pub(crate) async fn check(&self) -> Result<Vec<String>> {
@@ -32,15 +33,8 @@ impl Inner {
             _ => "may list secrets: there are some".to_owned(),
         });
         if let Some(ahead) = self.vault.clock.ahead() {
-            lines.push(match ahead.abs() {
-                0..SKEW => "the clocks agree".to_owned(),
-                apart if ahead > 0 => {
-                    format!("our clock is {apart} seconds behind the service's: set it right")
-                }
-                apart => {
-                    format!("our clock is {apart} seconds ahead of the service's: set it right")
-                }
-            });
+            let line = clock::compared(ahead, SKEW, "its tokens look expired");
+            lines.push(line.map_err(|apart| Fault::Clock(apart.to_string()))?);
         }
         if self.deletion == Deletion::Disable {
             lines.push("deleted secrets stay in the vault, disabled".to_owned());

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     TooLarge(u64),
     #[error("{0}")]
     Unsupported(&'static str),
+    #[error("{0}")]
+    Clock(String),
     #[error(
         "versions of this secret were written in one second, and {0} is that second: which one is \
          meant cannot be told; read the current version"
@@ -112,6 +114,7 @@ impl Fault {
             | Self::NotOurs
             | Self::DeletedElsewhere
             | Self::Redirect
+            | Self::Clock(_)
             | Self::Stopped(_)
             | Self::Malformed(_)
             | Self::Broken(_) => ErrorKind::Failed,

@@ -53,8 +53,11 @@ async fn what_works_is_said_step_by_step() {
 async fn clocks_that_differ_are_told() {
     let fake = Fake::start(Clock::Real);
     fake.state().ahead = 400;
-    let lines = check(&fake, |_| {}).await.unwrap().join("\n");
-    assert!(lines.contains("seconds behind the service's"), "{lines}");
+    let error = check(&fake, |_| {}).await.unwrap_err().to_string();
+    assert!(
+        error.contains("behind the service's: set it right"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

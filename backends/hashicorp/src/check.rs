@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 use strongroom_backend::{Error, ErrorKind, SecretPath};
-use strongroom_backend_remote::Endpoint;
+use strongroom_backend_remote::{Endpoint, clock};
 
 use crate::client::{Request, now};
 use crate::error::{Fault, Known, Result};
@@ -16,8 +16,8 @@ use crate::session::Session;
 
 /// A name that stands for any below the prefix where there is none yet.
 const ANY: &str = "strongroom-check";
-/// How far clocks may be apart before expiries are told wrong, in milliseconds.
-const SKEW: u64 = 5_000;
+/// How many seconds clocks may be apart before expiries are told wrong.
+const SKEW: u64 = 60;
 
 #[derive(Deserialize)]
 struct Health {
@@ -74,14 +74,9 @@ pub(crate) async fn server(
         version.collect::<String>()
     ));
     if let Some(date) = reply.date() {
-        let apart = date.abs_diff(now()).saturating_sub(999);
-        lines.push(match apart {
-            0..SKEW => "clocks agree".to_owned(),
-            _ => format!(
-                "the clocks are {} s apart: set them, expiries are told wrong",
-                apart / 1000
-            ),
-        });
+        let seconds = |time: u64| i64::try_from(time / 1000).unwrap_or(i64::MAX);
+        let ahead = seconds(date).saturating_sub(seconds(now()));
+        lines.push(clock::compared(ahead, SKEW, "expiries are told wrong")?);
     }
     Ok(lines)
 }

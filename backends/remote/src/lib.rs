@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 mod credential;
 mod endpoint;
 pub mod limits;

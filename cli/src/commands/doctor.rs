@@ -335,7 +335,10 @@ fn explained(error: CallError, config: &VaultConfig) -> Failure {
             (_, true) => {
                 "keep the file as it is, and restore the vault from its last backup".to_owned()
             }
-            (_, false) => format!("see that [vault.{vault}] names the right service and place"),
+            (_, false) => format!(
+                "do what the line says; if it says nothing, see that [vault.{vault}] names the right \
+                 service and place"
+            ),
         }
     });
     failure
