@@ -519,6 +519,29 @@ fn what_reaches_out_is_found() {
     );
 }
 
+/// In an outage the copy would answer for another secret than the one that was asked for.
+#[test]
+fn a_chain_asks_a_copy_for_the_names_of_its_source_or_not_at_all() {
+    let text = |to: &str, chain: &str| {
+        format!(
+            "[vault.prod]\nbackend = 'memory'\n[vault.inner]\nchain = ['prod']\n\
+             [vault.offline]\nbackend = 'memory'\n[vault.offline.sync]\nfrom = 'prod:app/'\n{to}\n\
+             [vault.safe]\nchain = [{chain}]\n"
+        )
+    };
+    for chain in ["'prod', 'offline'", "'inner', 'offline'"] {
+        for to in ["", "to = 'other/'"] {
+            let error = parse(text(to, chain).as_bytes()).unwrap_err();
+            assert!(
+                error.contains("[vault.offline.sync] to = 'app/'"),
+                "{error}"
+            );
+        }
+        parse(text("to = 'app/'", chain).as_bytes()).unwrap();
+    }
+    parse(text("", "'offline', 'prod'").as_bytes()).unwrap();
+}
+
 /// Each of 16 vaults of a level stands for all 16 of the next: 16 to the power of the levels ways lead
 /// through them, and a found file is read before anybody trusts it.
 #[test]
