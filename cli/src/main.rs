@@ -11,6 +11,7 @@ mod input;
 mod output;
 mod process;
 mod prompt;
+mod record;
 mod support;
 mod transfer;
 mod wasm;

@@ -26,8 +26,7 @@ fn room() -> Room {
     room.configure(
         "[vault.offline]\nbackend = \"local\"\npath = \"second/offline.vault\"\n\
          key = { file = \"second/keys/offline.key\" }\n\
-         [vault.offline.sync]\nfrom = \"local:app/\"\nevery = \"1h\"\n\
-         [vault.either]\nchain = [\"local\", \"offline\"]\n",
+         [vault.offline.sync]\nfrom = \"local:app/\"\nevery = \"1h\"\n",
     );
     room
 }
@@ -174,4 +173,75 @@ fn killed_at_any_moment_it_leaves_old_or_new_values_and_the_next_run_mends_it() 
     for check in [&["doctor"][..], &["audit", "verify"]] {
         room.run(check).ok();
     }
+}
+
+#[test]
+fn who_has_a_copy_made_or_emptied_is_on_record() {
+    let room = room();
+    room.set("app/a", "one");
+    room.run(["sync", "offline"]).ok();
+    room.run(["delete", "app/a"]).ok();
+    room.run(["sync", "offline"]).exits(1);
+    room.run(["sync", "offline", "--accept-empty"]).ok();
+    let records = room.run(["audit", "show", "--json"]).ok();
+    let text = records.text();
+    let by_operator: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|it: &serde_json::Value| {
+            let via = it["via"].as_str().unwrap_or_default();
+            via.starts_with("strongroom sync") && it["phase"] == "outcome"
+        })
+        .collect();
+    let told: Vec<_> = by_operator
+        .iter()
+        .map(|it| {
+            assert!(it["principal"].as_str().unwrap().starts_with("operator:"));
+            assert_eq!(it["vault"], "offline");
+            (it["via"].as_str().unwrap(), it["outcome"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("strongroom sync", "allowed"),
+            ("strongroom sync", "failed"),
+            ("strongroom sync --accept-empty", "allowed"),
+        ]
+    );
+}
+
+/// In another project the same store is a vault like any other.
+#[test]
+fn what_was_written_by_hand_is_neither_replaced_nor_destroyed() {
+    let room = room();
+    room.set("app/a", "one");
+    room.run(["sync", "offline"]).ok();
+    let elsewhere = |args: &[&str], input: &str| {
+        let args: Vec<_> = ["--config", "second/strongroom.toml"]
+            .iter()
+            .chain(args)
+            .copied()
+            .collect();
+        room.feed(&args, input)
+    };
+    elsewhere(&["set", "a"], "by hand").ok();
+    room.set("app/a", "two");
+    room.run(["sync", "offline"]).exits(1).says("by hand");
+    room.run(["delete", "app/a"]).ok();
+    room.run(["sync", "offline", "--accept-empty"])
+        .exits(1)
+        .says("by hand");
+    assert_eq!(elsewhere(&["get", "a"], "").ok().stdout, b"by hand");
+}
+
+#[test]
+fn what_is_copied_out_of_a_copy_does_not_pass_for_one() {
+    let room = room();
+    room.feed(&["set", "app/a"], "one").ok();
+    room.run(["sync", "offline"]).ok();
+    room.run(["copy", "offline:a", "local:restored"]).ok();
+    let restored = room.run(["describe", "restored", "--json"]).ok().json();
+    let text = restored.to_string();
+    assert!(!text.contains("synced"), "{text}");
 }

@@ -83,6 +83,7 @@ mod bindings;
 
 pub use strongroom_audit as audit;
 pub use strongroom_backend as backend;
+pub use strongroom_backend_layers::COPY_LABELS;
 
 #[cfg(feature = "wasmtime")]
 pub use bindings::{HeldSecret, Vault, VaultCtx, VaultCtxView, VaultView, add_to_linker};

@@ -24,6 +24,8 @@ pub const COPY_OF: &str = "synced-from";
 const COPY_OF_VERSION: &str = "synced-version";
 /// The label by which a description says how old the copy is.
 const COPY_AGE: &str = "synced-age";
+/// All labels of a copy. They say what is true of it alone: what is made from it must not have them.
+pub const COPY_LABELS: [&str; 3] = [COPY_OF, COPY_OF_VERSION, COPY_AGE];
 
 /// Serves a store as the copy that it is: only read, with its age, and not at all when it is too old.
 ///

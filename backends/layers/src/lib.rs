@@ -32,7 +32,9 @@ mod store;
 pub use breaker::{Breaker, BreakerSettings};
 pub use cache::{CacheSettings, Cached};
 pub use chain::{Chain, Member, OnError};
-pub use copied::{COPY_OF, Copied, age_text, copy_age, copy_mark, copy_marked, copy_metadata};
+pub use copied::{
+    COPY_LABELS, COPY_OF, Copied, age_text, copy_age, copy_mark, copy_marked, copy_metadata,
+};
 pub use deadline::{Deadline, is_late};
 pub use direct::Direct;
 pub use fields::{FieldOf, Fields};

@@ -1,6 +1,5 @@
 //! `strongroom keys`: new keys for a local store, values untouched.
 
-mod record;
 mod setting;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use strongroom_backend_local::{self as local, LocalBackend};
 use crate::context::Context;
 use crate::failure::{Failure, backend_kind, chain};
 use crate::output;
-use record::Recorded;
+use crate::record::Recorded;
 use setting::Setting;
 pub(crate) use setting::draft_beside;
 

@@ -1,12 +1,14 @@
 //! `strongroom sync`: brings a copy in step with what it is a copy of.
 
 use serde_json::json;
+use strongroom::audit::Action;
 use strongroom::backend::VaultId;
 use strongroom::{Emptied, ErrorCode};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
+use crate::record::Recorded;
 
 /// Bring a vault that is a copy of a part of another in step with it now
 #[derive(Debug, clap::Args)]
@@ -33,10 +35,18 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     } else {
         Emptied::Refused
     };
+    let via = if args.accept_empty {
+        "strongroom sync --accept-empty"
+    } else {
+        "strongroom sync"
+    };
     let broker = context.broker().await?;
+    // The job's own records name the host: this one says who had it run.
+    let recorded = Recorded::begin(&broker, &args.vault, Action::Write, via).await?;
     let bar = output::working("reading the source");
     let synced = broker.sync(&args.vault, emptied).await;
     bar.finish_and_clear();
+    recorded.end(synced.is_ok(), None).await?;
     let closed = broker.close().await;
     let synced = synced.map_err(|error| {
         let taken = matches!(error.code, ErrorCode::Conflict(_));

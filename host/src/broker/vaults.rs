@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::Shared;
 use super::error::{CallError, ErrorCode};
 use super::registry::{OpenError, Registry};
+use super::sync::Tidy;
 use crate::config::{BoundField, ChainConfig, Config, VaultConfig, trust};
 
 /// How long a call to a vault that the configuration does not have may take: none is made.
@@ -39,8 +40,8 @@ pub(crate) struct Vault {
     /// The opening under way: it goes on when who waits for it gives up, and the next one waits
     /// for the same.
     opening: tokio::sync::Mutex<Option<Opening>>,
-    /// Held while it is brought in step with what it is a copy of: whether the last run ended well.
-    pub(crate) syncing: tokio::sync::Mutex<bool>,
+    /// Held while it is brought in step with what it is a copy of: what the last run left.
+    pub(crate) syncing: tokio::sync::Mutex<Tidy>,
     /// Whether it is a copy that is being made for the first time: calls wait for that.
     pub(crate) making: watch::Sender<bool>,
     /// Of a copy, what it is one of.

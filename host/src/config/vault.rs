@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -208,6 +208,13 @@ impl VaultConfig {
         if let Some(path) = self.table.get("path").and_then(toml::Value::as_str) {
             origin.push_str(path);
             origin.push('\n');
+        }
+        // What a name leads to in the store.
+        if let Some(names) = self.table.get("names") {
+            let _ = writeln!(origin, "{names}");
+        }
+        for (name, bound) in &self.fields {
+            let _ = writeln!(origin, "{name}={}#{}", bound.of, bound.field);
         }
         for member in self.leads_to().filter_map(|id| vaults.get(id)) {
             member.add_origin(vaults, origin, seen);

@@ -305,6 +305,115 @@ async fn a_copy_of_something_else_is_none() {
 }
 
 #[tokio::test]
+async fn a_copy_of_what_its_names_led_to_before_is_none() {
+    let bound = |field: &str| {
+        format!(
+            "{}[vault.prod.fields]\n\"app/a\" = {{ of = \"login\", field = \"{field}\" }}\n",
+            config(BY_HAND)
+        )
+    };
+    let named = |name: &str| {
+        format!(
+            "{}[vault.prod.names]\n\"app/a\" = \"{name}\"\n",
+            config(BY_HAND)
+        )
+    };
+    for (before, after) in [
+        (bound("old"), bound("new")),
+        (named("Legacy"), named("New")),
+        (config(BY_HAND), named("New")),
+    ] {
+        let kept = Arc::new(MemoryBackend::new());
+        let far = Far::over(Cloud::new().with_memory(&kept), &before).await;
+        far.cloud.put("login", r#"{"old":"one","new":"two"}"#).await;
+        far.cloud.put("app/b", "other").await;
+        sync(&far.broker).await.unwrap();
+        let far = Far::over(Cloud::new().with_memory(&kept), &before).await;
+        assert_eq!(get(&far.session(), "b").await.unwrap(), "other");
+        let far = Far::over(Cloud::new().with_memory(&kept), &after).await;
+        let error = get(&far.session(), "b").await.unwrap_err();
+        assert!(matches!(error, ErrorCode::Unavailable(_)), "{error:?}");
+    }
+}
+
+/// Another process replaced a value and was killed before it destroyed the old one.
+#[tokio::test]
+async fn what_another_run_left_behind_is_destroyed_by_a_host_that_runs_on() {
+    let kept = Arc::new(MemoryBackend::new());
+    let far = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    far.cloud.put("app/a", "leaked").await;
+    sync(&far.broker).await.unwrap();
+    sync(&far.broker).await.unwrap();
+    let (faulty, faults) = Faulty::new(Arc::clone(&kept));
+    let cloud = Cloud::new().with_memory_store(Arc::new(faulty));
+    let killed = Far::over(cloud, &config(BY_HAND)).await;
+    for cloud in [&far.cloud, &killed.cloud] {
+        cloud.put("app/a", "new").await;
+    }
+    let dead = Fault::Fail(ErrorKind::Unavailable);
+    faults.arm(dead, When::always().on(Operation::Destroy));
+    sync(&killed.broker).await.unwrap_err();
+    let states = async || -> Vec<VersionState> {
+        let versions = kept.versions(&name("a")).await.unwrap();
+        versions.iter().map(|it| it.state).collect()
+    };
+    let old = [VersionState::Current, VersionState::Superseded];
+    assert_eq!(states().await, old);
+    let synced = sync(&far.broker).await.unwrap();
+    assert_eq!((synced.copied, synced.unchanged), (0, 1));
+    let mended = [VersionState::Current, VersionState::Destroyed];
+    assert_eq!(states().await, mended);
+}
+
+#[tokio::test]
+async fn a_write_by_hand_keeps_its_value_and_the_vault_from_being_a_copy() {
+    let kept = Arc::new(MemoryBackend::new());
+    let far = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    far.cloud.put("app/a", "one").await;
+    far.cloud.put("app/b", "one").await;
+    sync(&far.broker).await.unwrap();
+    // Labels stay, so that it still looks like a copy.
+    put(&kept, "a", "mine").await;
+    let refused = sync(&far.broker).await.unwrap_err();
+    assert!(refused.to_string().contains("by hand"), "{refused}");
+    far.cloud.store.delete(&name("app/a"), None).await.unwrap();
+    let refused = sync(&far.broker).await.unwrap_err();
+    assert!(refused.to_string().contains("by hand"), "{refused}");
+    let mine = kept.get(&name("a"), Which::Current).await.unwrap();
+    assert_eq!(mine.value.expose(), b"mine");
+    let older = kept.get(&name("a"), Which::Version(1)).await.unwrap();
+    assert_eq!(older.value.expose(), b"one", "it may be what is undone to");
+}
+
+#[tokio::test]
+async fn a_name_that_another_run_wrote_meanwhile_is_not_destroyed() {
+    let kept = Arc::new(MemoryBackend::new());
+    let slow = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    let quick = Far::over(Cloud::new().with_memory(&kept), &config(BY_HAND)).await;
+    for far in [&slow, &quick] {
+        far.cloud.put("app/a", "one").await;
+        far.cloud.put("app/b", "two").await;
+    }
+    sync(&quick.broker).await.unwrap();
+    slow.cloud.store.delete(&name("app/a"), None).await.unwrap();
+    quick.cloud.put("app/a", "made anew").await;
+    let gate = Gate::new();
+    let pause = Fault::Pause(gate.clone());
+    // The copy's own names are known by then.
+    slow.cloud
+        .faults
+        .arm(pause, When::next(1).on(Operation::List));
+    let session = quick.session();
+    let under_way = tokio::spawn(async move { sync(&slow.broker).await });
+    soon("the source is listed", gate.reached()).await;
+    sync(&quick.broker).await.unwrap();
+    gate.release();
+    let lost = under_way.await.unwrap().unwrap_err();
+    assert!(matches!(lost.code, ErrorCode::Conflict(_)), "{lost:?}");
+    assert_eq!(get(&session, "a").await.unwrap(), "made anew");
+}
+
+#[tokio::test]
 async fn a_source_that_lists_nothing_empties_no_copy_by_itself() {
     let far = far(BY_HAND).await;
     sync(&far.broker).await.unwrap();

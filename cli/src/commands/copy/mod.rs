@@ -5,7 +5,7 @@ mod versions;
 use std::sync::Arc;
 
 use strongroom::backend::{Metadata, PutOptions, Reference, SecretValue};
-use strongroom::{CallError, ErrorCode, Session};
+use strongroom::{COPY_LABELS, CallError, ErrorCode, Session};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -260,7 +260,7 @@ impl Copying<'_> {
                 Metadata {
                     kind: about.kind,
                     description: about.description,
-                    labels: (!about.labels.is_empty()).then_some(about.labels),
+                    labels: Some(own_labels(about.labels)).filter(|labels| !labels.is_empty()),
                 },
             )),
             Err(error) if matches!(error.code, ErrorCode::Unsupported(_)) => {
@@ -269,6 +269,13 @@ impl Copying<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Without those of a copy that is kept in step: elsewhere they would be false, and have it pass for one.
+fn own_labels(labels: Vec<(String, String)>) -> Vec<(String, String)> {
+    let of_a_copy = |name: &str| COPY_LABELS.contains(&name);
+    let own = labels.into_iter().filter(|(name, _)| !of_a_copy(name));
+    own.collect()
 }
 
 fn written(done: &Result<Done, CallError>) -> bool {

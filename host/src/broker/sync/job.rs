@@ -27,10 +27,13 @@ pub(super) struct SyncJob<'s> {
     pub(super) sync: &'s SyncConfig,
     pub(super) mark: Reference,
     pub(super) emptied: Emptied,
-    /// Whether the last run ended well in this process. One that was killed may have replaced values
-    /// and not destroyed the old ones.
-    pub(super) tidy: bool,
+    /// What the last run of this process left.
+    pub(super) tidy: Tidy,
 }
+
+/// The names of which a run left one version and no other. Another process that was killed may have
+/// replaced a value and not destroyed the old one: of a name with another version, nothing is known.
+pub(crate) type Tidy = BTreeMap<Reference, u64>;
 
 /// A secret of the source, and where its copy is.
 struct Pair {
@@ -46,8 +49,8 @@ struct Changed {
 }
 
 impl SyncJob<'_> {
-    pub(super) async fn run(&self) -> Result<Synced, CallError> {
-        let mut synced = Synced::default();
+    pub(super) async fn run(&self) -> Result<(Synced, Tidy), CallError> {
+        let (mut synced, mut tidy) = (Synced::default(), Tidy::new());
         let began = now_us() / 1000;
         let marked = self.version(&self.mark).await?;
         // First what is here: what another process adds meanwhile must not seem to be gone from the source.
@@ -73,8 +76,8 @@ impl SyncJob<'_> {
         }
         let mut changed = Vec::new();
         for chunk in pairs.chunks(CHUNK) {
-            self.compare(chunk, &there, &mut changed, &mut synced)
-                .await?;
+            let same = self.compare(chunk, &there, &mut changed, &mut synced);
+            tidy.extend(same.await?);
             let bytes: usize = changed.iter().map(|it: &Changed| it.value.len()).sum();
             if bytes > MOST_BYTES {
                 return Err(failed("more than 256 MiB changed at once"));
@@ -82,7 +85,8 @@ impl SyncJob<'_> {
         }
         for changed in changed {
             let to = changed.to.clone();
-            self.write(changed).await.map_err(at(&to))?;
+            let version = self.write(changed).await.map_err(at(&to))?;
+            tidy.insert(to, version);
             synced.copied += 1;
         }
         let options = PutOptions {
@@ -95,7 +99,7 @@ impl SyncJob<'_> {
             .set(&mark, value, options)
             .await
             .map_err(at(&self.mark))?;
-        Ok(synced)
+        Ok((synced, tidy))
     }
 
     /// All names with a beginning.
@@ -136,14 +140,15 @@ impl SyncJob<'_> {
         (of_source && copy != self.mark).then_some(Pair { source, copy })
     }
 
-    /// Reads some secrets of the source and finds those that differ here.
+    /// Reads some secrets of the source and finds those that differ here. Answers with those that do not.
     async fn compare(
         &self,
         pairs: &[Pair],
         there: &BTreeMap<Reference, u64>,
         changed: &mut Vec<Changed>,
         synced: &mut Synced,
-    ) -> Result<(), CallError> {
+    ) -> Result<Vec<(Reference, u64)>, CallError> {
+        let mut unchanged = Vec::new();
         // Before the source is read: what another process writes meanwhile is newer than what is read.
         let mut here = Vec::with_capacity(pairs.len());
         for Pair { copy, .. } in pairs {
@@ -170,9 +175,13 @@ impl SyncJob<'_> {
                 Err(error) => return Err(at(source)(error)),
             };
             if current > 0 && self.same(copy, &secret).await? {
-                if !self.tidy {
-                    self.destroy(copy, Some(current)).await.map_err(at(copy))?;
+                if self.tidy.get(copy) != Some(&current) {
+                    let versions = self.versions(copy, current).await.map_err(at(copy))?;
+                    self.destroy(copy, &versions, Some(current))
+                        .await
+                        .map_err(at(copy))?;
                 }
+                unchanged.push((copy.clone(), current));
                 synced.unchanged += 1;
                 continue;
             }
@@ -187,36 +196,62 @@ impl SyncJob<'_> {
                 value: secret.value,
             });
         }
-        Ok(())
+        Ok(unchanged)
     }
 
     /// Writes a secret, and destroys what it replaces: the source may have done so since it leaked.
-    async fn write(&self, changed: Changed) -> Result<(), CallError> {
+    async fn write(&self, changed: Changed) -> Result<u64, CallError> {
         let Changed { to, value, options } = changed;
+        let replaced = self.versions(&to, options.expected.unwrap_or(0)).await?;
         let (name, value) = (to.to_string(), SecretValue::copy_of(value.expose()));
         let current = self.session.set(&name, value, options).await?;
-        self.destroy(&to, Some(current)).await
+        self.destroy(&to, &replaced, Some(current)).await?;
+        Ok(current)
     }
 
     /// Destroys a copy. The current value goes last, so that it is found again if this ends half way.
     async fn forget(&self, name: &Reference, current: u64) -> Result<(), CallError> {
-        self.destroy(name, Some(current)).await?;
-        self.destroy(name, None).await
+        let versions = self.versions(name, current).await?;
+        self.destroy(name, &versions, Some(current)).await?;
+        self.destroy(name, &versions, None).await
     }
 
-    /// Destroys all versions but one.
-    async fn destroy(&self, name: &Reference, keep: Option<u64>) -> Result<(), CallError> {
-        let name = name.to_string();
-        let versions = match self.session.versions(&name).await {
+    /// The versions of a copy that can be read or brought back. All of them must have been left by a
+    /// sync: labels outlive a write by hand, and what was written by hand is nobody's to destroy. The
+    /// current one must be the one that was looked at.
+    async fn versions(&self, name: &Reference, current: u64) -> Result<Vec<u64>, CallError> {
+        let mut versions = match self.session.versions(&name.to_string()).await {
             Ok((_, versions)) => versions,
-            Err(error) if error.code == ErrorCode::NotFound => return Ok(()),
+            Err(error) if error.code == ErrorCode::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        for it in versions {
-            if keep == Some(it.version) || it.state == VersionState::Destroyed {
-                continue;
-            }
-            match self.session.destroy(&name, it.version).await {
+        versions.retain(|it| it.state != VersionState::Destroyed);
+        let sync = self.session.principal().to_string();
+        if let Some(version) = versions.iter().find(|it| it.author.as_ref() != Some(&sync)) {
+            return Err(failed(&format!(
+                "version {} of {name} was written by hand, and a vault that is a copy can hold \
+                 nothing else: move it to another vault",
+                version.version
+            )));
+        }
+        let now = versions.iter().find(|it| it.state == VersionState::Current);
+        if current > 0 && now.map(|it| it.version) != Some(current) {
+            let now = now.map_or(0, |it| it.version);
+            return Err(CallError::new(ErrorCode::Conflict(now)));
+        }
+        Ok(versions.into_iter().map(|it| it.version).collect())
+    }
+
+    /// Destroys these versions but one.
+    async fn destroy(
+        &self,
+        name: &Reference,
+        versions: &[u64],
+        keep: Option<u64>,
+    ) -> Result<(), CallError> {
+        let name = name.to_string();
+        for version in versions.iter().filter(|it| keep != Some(**it)) {
+            match self.session.destroy(&name, *version).await {
                 Err(error) if error.code != ErrorCode::NotFound => return Err(error),
                 _ => {}
             }

@@ -25,6 +25,7 @@ use super::{Broker, Shared};
 use crate::config::SyncConfig;
 use crate::grants::Job;
 use job::SyncJob;
+pub(crate) use job::Tidy;
 
 /// The first wait after a failure, for which it doubles up to the longest.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -165,7 +166,7 @@ async fn run(
 ) -> Result<Synced, CallError> {
     let force = shared.force.load_full();
     let vault = force.vaults.vault(to)?;
-    let mut tidy = vault.syncing.lock().await;
+    let mut left = vault.syncing.lock().await;
     let job = SyncJob {
         session: session(shared),
         origin: vault.origin(),
@@ -173,9 +174,9 @@ async fn run(
         sync,
         mark: Reference::new(to.clone(), copy_mark()?),
         emptied,
-        tidy: std::mem::take(&mut *tidy),
+        tidy: std::mem::take(&mut *left),
     };
-    let synced = job.run().await?;
-    *tidy = true;
+    let (synced, tidy) = job.run().await?;
+    *left = tidy;
     Ok(synced)
 }

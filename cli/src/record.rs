@@ -1,4 +1,4 @@
-//! Puts a change of keys on record: the intent before it, the outcome after it.
+//! Puts what an operator does to a whole vault on record: the intent before it, the outcome after it.
 
 use strongroom::Broker;
 use strongroom::audit::{
@@ -10,7 +10,7 @@ use strongroom_backend_local::LocalBackend;
 use crate::failure::{Failure, chain};
 
 /// A change whose intent is on disk.
-pub(super) struct Recorded {
+pub(crate) struct Recorded {
     broker: Broker,
     subject: Subject,
     target: Target,
@@ -22,7 +22,7 @@ pub(super) struct Recorded {
 
 impl Recorded {
     /// Records the intent; without it nothing may be changed.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         broker: &Broker,
         vault: &VaultId,
         action: Action,
@@ -48,7 +48,7 @@ impl Recorded {
     }
 
     /// Records how it ended, with the counter that `store` has now where it was changed.
-    pub(super) async fn end(self, done: bool, store: Option<&LocalBackend>) -> Result<(), Failure> {
+    pub(crate) async fn end(self, done: bool, store: Option<&LocalBackend>) -> Result<(), Failure> {
         let mark = store.and_then(|store| store.mark().ok().flatten());
         let outcome = if done {
             Outcome::Allowed
