@@ -6,138 +6,42 @@
     reason = "a test ends where its helper fails"
 )]
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+mod common;
+
 use std::time::{Duration, Instant};
 
-use strongroom::audit::{Location, Log};
+use common::{Host, STORES, private, table};
+use strongroom::ErrorCode;
 use strongroom::backend::{PutOptions, SecretValue, Which};
-use strongroom::{Broker, ErrorCode, Session};
 use strongroom_backend_testkit::wire::{Identity, Reply, Wire};
-use tempfile::TempDir;
 
 /// What a call may take over its deadline on a busy machine.
 const SLACK: Duration = Duration::from_secs(4);
-
-/// How many stores across a network there are.
-const STORES: usize = 6;
-
-struct Host {
-    broker: Broker,
-    _dir: TempDir,
-}
-
-impl Host {
-    /// A host with one vault `far`, whose table this is.
-    async fn new(dir: TempDir, table: &str) -> Self {
-        let location = Location {
-            log: dir.path().join("audit.jsonl"),
-            key: dir.path().join("keys/audit.key"),
-            allow_links: false,
-        };
-        Log::init(&location.log, &location.key).unwrap();
-        let text = format!(
-            "default-vault = \"far\"\n[vault.far]\n{table}\n\
-             [component.reader]\n\
-             grants = [{{ vault = \"far\", secrets = [\"**\"], actions = [\"data-read\"] }}]\n\
-             [audit]\npath = \"audit.jsonl\"\nkey = {{ file = \"keys/audit.key\" }}\n"
-        );
-        let file = dir.path().join("strongroom.toml");
-        private(&file, &text);
-        let broker = Broker::builder()
-            .registry(strongroom_backends::registry())
-            .state_dir(dir.path().join("state"))
-            .config_file(file)
-            .build()
-            .await
-            .unwrap();
-        Self { broker, _dir: dir }
-    }
-
-    fn session(&self) -> Session {
-        self.broker.component("reader").unwrap().session(None)
-    }
-}
-
-fn private(file: &Path, text: &str) {
-    fs::write(file, text).unwrap();
-    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-/// Every store across a network, with its server at `url`. What is asked for in a login is there; a
-/// variable that cargo sets is taken for the credential.
-fn tables(dir: &Path, url: &str, tls: &str) -> Vec<(&'static str, String)> {
-    let kubeconfig = dir.join("kubeconfig");
-    private(
-        &kubeconfig,
-        &format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-             clusters: [{{name: c, cluster: {{server: \"{url}\"}}}}]\n\
-             users: [{{name: u, user: {{token: nobody}}}}]\n\
-             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
-        ),
-    );
-    let aws = format!(
-        "region = \"us-east-1\"\nendpoint = \"{url}\"\nauth = {{ access-key-id-env = \
-         \"CARGO_PKG_NAME\", secret-access-key-env = \"CARGO_PKG_NAME\" }}"
-    );
-    vec![
-        ("aws-ssm", format!("prefix = \"/x/\"\n{aws}")),
-        ("aws-secrets-manager", format!("prefix = \"x/\"\n{aws}")),
-        (
-            "gcp-secret-manager",
-            format!("project = \"shop\"\nendpoint = \"{url}\"\nauth = \"none\""),
-        ),
-        (
-            "azure-key-vault",
-            format!(
-                "vault = \"shop\"\nendpoint = \"{tls}\"\nauthority-host = \"{tls}\"\n\
-                 ca-file = \"ca.pem\"\nauth = {{ tenant-id = \
-                 \"11111111-1111-1111-1111-111111111111\", client-id = \"c\", \
-                 client-secret-env = \"CARGO_PKG_NAME\" }}"
-            ),
-        ),
-        (
-            "kubernetes",
-            format!("namespace = \"shop\"\nauth = {{ kubeconfig = {kubeconfig:?} }}"),
-        ),
-        (
-            "hashicorp-vault",
-            format!(
-                "address = \"{url}\"\nmount = \"kv\"\nkv = \"v1\"\n\
-                 auth = {{ token-env = \"CARGO_PKG_NAME\" }}"
-            ),
-        ),
-    ]
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_to_any_store_outlives_its_deadline() {
     let identity = Identity::new("localhost");
     let server = Wire::http(|_| Reply::Hang);
     let tls = Wire::https(&identity, |_| Reply::Hang);
-    for at in 0..STORES {
+    for store in STORES {
         let dir = tempfile::tempdir().unwrap();
         private(&dir.path().join("ca.pem"), identity.authority());
-        let mut all = tables(dir.path(), &server.url(), &tls.url());
-        assert_eq!(all.len(), STORES);
-        let (backend, table) = all.swap_remove(at);
-        let host = Host::new(
-            dir,
-            &format!("backend = \"{backend}\"\ndeadline = \"500ms\"\n{table}"),
-        )
-        .await;
+        let url = match store {
+            "azure-key-vault" => tls.url(),
+            _ => server.url(),
+        };
+        let table = table(dir.path(), store, &url);
+        let host = Host::new(dir, &format!("{table}\ndeadline = \"500ms\"")).await;
         let began = Instant::now();
         let error = host.session().get("a", Which::Current).await.unwrap_err();
         let took = began.elapsed();
         assert!(
             matches!(error.code, ErrorCode::Unavailable(_)),
-            "{backend}: {error}"
+            "{store}: {error}"
         );
         assert!(
             took < Duration::from_millis(500) + SLACK,
-            "{backend}: {took:?}"
+            "{store}: {took:?}"
         );
     }
 }
@@ -150,8 +54,8 @@ async fn what_is_read_again_is_not_asked_for_again() {
         _ => Reply::json(404, r#"{"errors":[]}"#),
     });
     let dir = tempfile::tempdir().unwrap();
-    let (_, table) = tables(dir.path(), &server.url(), "").pop().unwrap();
-    let host = Host::new(dir, &format!("backend = \"hashicorp-vault\"\n{table}")).await;
+    let table = table(dir.path(), "hashicorp-vault", &server.url());
+    let host = Host::new(dir, &table).await;
     for (name, answer) in [("there", Ok(())), ("missing", Err(ErrorCode::NotFound))] {
         server.forget();
         for _ in 0..50 {
