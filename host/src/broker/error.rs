@@ -176,3 +176,47 @@ impl From<BackendError> for CallError {
         Self::with_cause(code, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_code_and_no_word_of_the_backend() {
+        let failed = || ErrorCode::Failed("the vault refused or broke".to_owned());
+        let argument = ErrorCode::InvalidArgument("the vault does not accept it".to_owned());
+        let unsupported = ErrorCode::Unsupported("this vault has no such ability".to_owned());
+        let unavailable = ErrorCode::Unavailable("the vault cannot answer now".to_owned());
+        for (kind, code, outcome) in [
+            (ErrorKind::Config, failed(), Outcome::Failed),
+            (
+                ErrorKind::Conflict(7),
+                ErrorCode::Conflict(7),
+                Outcome::Conflict,
+            ),
+            (ErrorKind::Damaged, failed(), Outcome::Failed),
+            (ErrorKind::Failed, failed(), Outcome::Failed),
+            (ErrorKind::InvalidArgument, argument, Outcome::Invalid),
+            (ErrorKind::NotFound, ErrorCode::NotFound, Outcome::NotFound),
+            (ErrorKind::PermissionDenied, failed(), Outcome::Failed),
+            (
+                ErrorKind::TooLarge(9),
+                ErrorCode::TooLarge(9),
+                Outcome::Invalid,
+            ),
+            (ErrorKind::Unauthenticated, failed(), Outcome::Failed),
+            (ErrorKind::Unavailable, unavailable, Outcome::Failed),
+            (ErrorKind::Unsupported, unsupported, Outcome::Invalid),
+        ] {
+            let error = CallError::from(BackendError::new(kind, "words of a backend"));
+            assert_eq!(error.code, code, "{kind:?}");
+            assert_eq!(error.outcome(), outcome, "{kind:?}");
+            let shown = error.to_string();
+            assert!(!shown.contains("words"), "{shown}");
+            // That there is none needs no cause; all else has it for the operator.
+            let cause = error.source().map(|cause| cause.to_string());
+            let kept = (kind != ErrorKind::NotFound).then_some("words of a backend");
+            assert_eq!(cause.as_deref(), kept, "{kind:?}");
+        }
+    }
+}
