@@ -4,7 +4,10 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::servers::{Shop, aws, fresh, kubernetes, server, settings, token, vault};
+use super::fake::Denial;
+use super::servers::{
+    Shop, aws, azure, fresh, key_vault, kubernetes, server, settings, token, vault,
+};
 
 /// Whether a text has a run of twelve digits, as accounts of AWS have.
 fn has_account(text: &str) -> bool {
@@ -108,6 +111,11 @@ fn nothing_listens() {
         nobody_there("http")
     );
     fails(&one(gcp), "far", 5, &parts);
+    let key_vault = format!(
+        "backend = \"azure-key-vault\"\n{}",
+        azure(&nobody_there("https"))
+    );
+    fails(&one(key_vault), "far", 5, &parts);
     let cluster = format!(
         "backend = \"kubernetes\"\n{}endpoint = {:?}\n",
         kubernetes("kubeconfig"),
@@ -136,6 +144,9 @@ fn variables_that_are_not_set() {
     let mut shop = one(settings("hashicorp-vault"));
     shop.variables.retain(|(name, _)| *name != "SHOP_TOKEN");
     fails(&shop, "far", 1, &["SHOP_TOKEN"]);
+    let mut shop = one(settings("azure-key-vault"));
+    shop.variables.retain(|(name, _)| *name != "SHOP_APP");
+    fails(&shop, "far", 1, &["SHOP_APP"]);
 }
 
 #[test]
@@ -165,6 +176,19 @@ fn a_token_whose_policy_is_too_narrow() {
     );
     let shop = one(settings("hashicorp-vault")).with("SHOP_TOKEN", narrow);
     fails(&shop, "far", 1, &["may not", "polic"]);
+}
+
+#[test]
+fn a_client_of_azure_whose_secret_is_wrong() {
+    let shop = one(settings("azure-key-vault")).with("SHOP_APP", "canary-of-a-wrong-secret");
+    fails(&shop, "far", 1, &["client's secret is wrong"]);
+}
+
+#[test]
+fn a_client_of_azure_without_permission() {
+    let shop = one(settings("azure-key-vault"));
+    key_vault(|fake| fake.state().denied = vec![("list", Denial::Role)]);
+    fails(&shop, "far", 1, &["may not", "Key Vault Secrets Officer"]);
 }
 
 #[test]

@@ -10,14 +10,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::UNIX_EPOCH;
 
+use super::fake::{CLIENT, Clock, Fake, SECRET, TENANT, VAULT};
 use super::strict::Strict;
 use super::support::{Answer, Room};
 
 /// Every kind of vault that a server here answers for.
-pub(crate) const KINDS: [&str; 5] = [
+pub(crate) const KINDS: [&str; 6] = [
     "aws-ssm",
     "aws-secrets-manager",
     "gcp-secret-manager",
+    "azure-key-vault",
     "kubernetes",
     "hashicorp-vault",
 ];
@@ -53,6 +55,7 @@ pub(crate) fn settings(kind: &str) -> String {
             "project = \"shop\"\nprefix = \"{name}-\"\nendpoint = {:?}\nauth = \"none\"\n",
             gcp()
         ),
+        "azure-key-vault" => azure(&key_vault(Fake::url)) + &format!("prefix = \"{name}-\"\n"),
         "kubernetes" => {
             kubernetes("kubeconfig") + &format!("create-namespace = true\nprefix = \"{name}-\"\n")
         }
@@ -67,6 +70,26 @@ pub(crate) fn settings(kind: &str) -> String {
 fn gcp() -> String {
     static SERVER: OnceLock<Strict> = OnceLock::new();
     SERVER.get_or_init(Strict::start).wire.url()
+}
+
+/// Looks at the Key Vault of this test, which ends with the test's thread. Each test has one of its
+/// own: its clock goes by the writes, and must not run away from ours.
+pub(crate) fn key_vault<R>(look: impl FnOnce(&Fake) -> R) -> R {
+    KEY_VAULT.with(look)
+}
+
+thread_local! {
+    static KEY_VAULT: Fake = Fake::start(Clock::Steps);
+}
+
+/// A Key Vault and its login service at this address, with the secret of a client in a variable.
+pub(crate) fn azure(address: &str) -> String {
+    let ca = key_vault(|fake| fake.folder().join("ca.pem"));
+    format!(
+        "vault = {VAULT:?}\nendpoint = {address:?}\nauthority-host = {address:?}\n\
+         ca-file = {ca:?}\nauth = {{ tenant-id = {TENANT:?}, client-id = {CLIENT:?}, \
+         client-secret-env = \"SHOP_APP\" }}\n"
+    )
 }
 
 /// The settings that both AWS stores share: keys in two variables.
@@ -97,6 +120,7 @@ pub(crate) fn credentials() -> Vec<(&'static str, String)> {
         ("SHOP_KEY_ID", "canary-key-id".into()),
         ("SHOP_KEY", "canary-secret-key".into()),
         ("SHOP_TOKEN", "root".into()),
+        ("SHOP_APP", SECRET.into()),
     ]
 }
 

@@ -36,7 +36,7 @@ fn every_verb(kind: &str) {
 
     // Compare-and-set: a stale number changes nothing, and a store without it says so.
     let stale = ["set", "far:stripe/key", "--if-version", &oldest];
-    let compares = !matches!(kind, "aws-ssm" | "gcp-secret-manager");
+    let compares = !matches!(kind, "aws-ssm" | "gcp-secret-manager" | "azure-key-vault");
     shop.feed(&stale, b"three")
         .exits(if compares { 6 } else { 1 });
     assert_eq!(shop.get("far:stripe/key"), "two\n\"\u{e9}", "{kind}");
@@ -67,6 +67,11 @@ fn over_secrets_manager() {
 #[test]
 fn over_gcp() {
     every_verb("gcp-secret-manager");
+}
+
+#[test]
+fn over_azure() {
+    every_verb("azure-key-vault");
 }
 
 #[test]
