@@ -30,5 +30,7 @@ mod servers;
 #[path = "../../backends/gcp/tests/strict/mod.rs"]
 mod strict;
 mod support;
+#[path = "remote/sync.rs"]
+mod sync;
 #[path = "remote/verbs.rs"]
 mod verbs;
