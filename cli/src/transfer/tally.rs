@@ -1,7 +1,6 @@
 //! Telling what came of each secret.
 
 use serde_json::json;
-use strongroom::CallError;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -72,7 +71,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn add(&mut self, target: &str, result: Result<Done, CallError>) {
+    pub(crate) fn add(&mut self, target: &str, result: Result<Done, impl Into<Failure>>) {
         let (done, failure) = match result {
             Ok(done) => (done, None),
             Err(error) => (Done::Failed, Some(error.into())),

@@ -1,6 +1,6 @@
 //! Copies between stores of different kinds, both ways.
 
-use super::servers::{KINDS, Shop, settings};
+use super::servers::{KINDS, Shop, ask_vault, fresh, settings, vault};
 
 const NAMES: [&str; 3] = ["app/one", "app/three", "app/two"];
 
@@ -96,4 +96,77 @@ fn all_versions_go_over() {
     let first = shop.run(["get", "to:a", "--version", "1"]).ok();
     assert_eq!(first.text(), "one");
     assert_eq!(shop.get("to:a"), "three");
+}
+
+/// Every version that can be read, oldest first.
+fn history(shop: &Shop, reference: &str) -> Vec<String> {
+    let answer = shop.run(["versions", reference, "--json"]).ok().json();
+    let mut numbers: Vec<u64> = answer["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|version| version["version"].as_u64().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    let read = |number: u64| {
+        let number = number.to_string();
+        let old = shop.run(["get", reference, "--version", &number]).ok();
+        old.text().to_owned()
+    };
+    numbers.into_iter().map(read).collect()
+}
+
+#[test]
+fn all_versions_come_from_every_store_in_order() {
+    let values = ["one", "two", "three"];
+    let shop = Shop::everywhere();
+    for kind in KINDS {
+        let (from, to) = (format!("{kind}:app/key"), format!("local:{kind}/key"));
+        for value in values {
+            shop.set(&from, value);
+        }
+        let copied = shop.run(["copy", &from, &to, "--all-versions"]).ok();
+        assert!(copied.text().contains("1 created"), "{}", copied.text());
+        assert_eq!(history(&shop, &to), values, "{kind}");
+        let again = shop.run(["copy", &from, &to, "--all-versions"]).ok();
+        assert!(again.text().contains("1 same"), "{}", again.text());
+    }
+}
+
+#[test]
+fn a_side_without_versions_is_named_and_nothing_is_written() {
+    let mount = fresh();
+    let engine = r#"{"type":"kv","options":{"version":"1"}}"#;
+    ask_vault(&format!("sys/mounts/{mount}"), engine);
+    let v1 = format!(
+        "backend = \"hashicorp-vault\"\n{}mount = {mount:?}\n",
+        vault()
+    );
+    let shop = Shop::new([
+        ("v1", v1),
+        ("env", "backend = \"env\"\nprefix = \"PLAIN_\"\n".into()),
+        ("cloud", settings("aws-secrets-manager")),
+    ])
+    .with("PLAIN_KEY", "of a variable");
+    shop.set("v1:key", "of KV v1");
+    for value in ["one", "two"] {
+        shop.set("cloud:key", value);
+    }
+    for (from, to, side, why) in [
+        ("v1:key", "cloud:new", "v1:key", "KV v1 keeps none"),
+        ("env:key", "cloud:new", "env:key", "keeps no versions"),
+        ("cloud:key", "v1:new", "v1:new", "KV v1 keeps none"),
+        ("cloud:key", "env:new", "env:new", "keeps no versions"),
+    ] {
+        let args = ["copy", from, to, "--all-versions", "--move"];
+        let refused = shop.run(args).exits(1);
+        let named = format!("both sides keep them, and {side} does not: ");
+        refused.says(&named).says(why);
+        shop.run(["get", to]).exits(4);
+        shop.run(["get", from]).ok();
+    }
+    // The current value alone goes over.
+    let current = ["copy", "cloud:key", "v1:new", "--values-only"];
+    shop.run(current).ok();
+    assert_eq!(shop.get("v1:new"), "two");
 }

@@ -5,6 +5,7 @@ use strongroom::backend::{PutOptions, SecretValue, VersionState, Which};
 use strongroom::{CallError, ErrorCode};
 
 use super::Copying;
+use crate::failure::Failure;
 use crate::transfer::Done;
 
 /// A version that can be read, and when it expires.
@@ -17,8 +18,8 @@ struct Readable {
 impl Copying<'_> {
     /// Copies what `to` lacks. Where it has the first of them already, as after an interrupted copy,
     /// the others follow; the numbers are the target's own.
-    pub(super) async fn all_versions(&self, from: &str, to: &str) -> Result<Done, CallError> {
-        let sources = self.readable(from).await?;
+    pub(super) async fn all_versions(&self, from: &str, to: &str) -> Result<Done, Failure> {
+        let sources = self.readable(from).await.map_err(of_side(from))?;
         if !sources.iter().any(|version| version.current) {
             // An older value may not become current anywhere: the answer is that of a read.
             self.session.get(from, Which::Current).await?;
@@ -26,7 +27,7 @@ impl Copying<'_> {
         }
         let targets = match self.readable(to).await {
             Err(error) if error.code == ErrorCode::NotFound => Vec::new(),
-            targets => targets?,
+            targets => targets.map_err(of_side(to))?,
         };
         let begun = self.begins_with(from, &sources, to, &targets).await?;
         let (done, rest) = match (targets.is_empty(), begun) {
@@ -121,5 +122,21 @@ impl Copying<'_> {
             current: version.state == VersionState::Current,
         });
         Ok(readable.collect())
+    }
+}
+
+/// Says which of the two sides keeps no versions.
+fn of_side(side: &str) -> impl Fn(CallError) -> Failure {
+    move |error| {
+        let keeps_none = matches!(error.code, ErrorCode::Unsupported(_));
+        let failure = Failure::from(error);
+        if !keeps_none {
+            return failure;
+        }
+        failure
+            .while_doing(format!(
+                "all versions are copied where both sides keep them, and {side} does not"
+            ))
+            .hint("without `--all-versions` the current value is copied")
     }
 }
