@@ -238,7 +238,7 @@ fn what_was_written_by_hand_is_neither_replaced_nor_destroyed() {
 #[test]
 fn what_is_copied_out_of_a_copy_does_not_pass_for_one() {
     let room = room();
-    room.feed(&["set", "app/a"], "one").ok();
+    room.feed(["set", "app/a"], "one").ok();
     room.run(["sync", "offline"]).ok();
     room.run(["copy", "offline:a", "local:restored"]).ok();
     let restored = room.run(["describe", "restored", "--json"]).ok().json();
