@@ -133,11 +133,42 @@ async fn a_gigabyte_is_cut_off() {
 
 #[tokio::test]
 async fn nothing_takes_longer_than_a_request_may() {
+    let drip = Reply::Drip {
+        status: 200,
+        headers: Vec::new(),
+        pause: Duration::from_millis(200),
+    };
+    let (hang, drip) = tokio::join!(timed(Reply::Hang), timed(drip));
+    for (error, took) in [hang, drip] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("in time"), "{error}");
+        assert!(took < limits::REQUEST + Duration::from_secs(2), "{took:?}");
+    }
+}
+
+async fn timed(reply: Reply) -> (Error, Duration) {
     let began = Instant::now();
-    let (error, _) = read_error(Reply::Hang).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    let took = began.elapsed();
-    assert!(took < limits::REQUEST + Duration::from_secs(2), "{took:?}");
+    let (error, _) = read_error(reply).await;
+    (error, began.elapsed())
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_told() {
+    let began = Instant::now();
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    for (url, words) in [
+        ("https://name.invalid", "cannot be resolved"),
+        (&*closed, "nothing listens"),
+    ] {
+        let nowhere = store(url, |_| {}).await;
+        let error = nowhere.get(&path("a"), Which::Current).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert!(began.elapsed() < limits::REQUEST);
 }
 
 #[tokio::test]
