@@ -9,7 +9,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use strongroom_backend::{Backend, Error, ErrorKind, PutOptions, Result, SecretValue, Which};
-use strongroom_backend_hashicorp::HashicorpBackend;
+use strongroom_backend_hashicorp::{AppRole, Auth, Credential, HashicorpBackend};
 use strongroom_backend_remote::Endpoint;
 use strongroom_backend_testkit::Canary;
 use strongroom_backend_testkit::wire::{Identity, Reply, Wire};
@@ -122,13 +122,15 @@ async fn broken_replies_are_refused() {
 
 #[tokio::test]
 async fn an_endless_body_is_left_unread() {
-    let server = answering(Reply::endless(200, 1 << 30));
-    let (store, _dir) = store(&server).await;
-    let began = Instant::now();
-    let (kind, text) = failed(get(&store, "a").await);
-    assert_eq!(kind, ErrorKind::Failed, "{text}");
-    assert!(text.contains("longer than"), "{text}");
-    assert!(began.elapsed() < Duration::from_secs(8));
+    for status in [200, 500] {
+        let server = answering(Reply::endless(status, 1 << 30));
+        let (store, _dir) = store(&server).await;
+        let began = Instant::now();
+        let (kind, text) = failed(get(&store, "a").await);
+        assert_eq!(kind, ErrorKind::Failed, "{status}: {text}");
+        assert!(text.contains("longer than"), "{status}: {text}");
+        assert!(began.elapsed() < Duration::from_secs(8));
+    }
     // One that says so before is not read at all.
     let headers = Vec::new();
     let reply = Reply::Cut {
@@ -138,9 +140,34 @@ async fn an_endless_body_is_left_unread() {
         promised: 1 << 30,
     };
     let server = answering(reply);
-    let (store, _dir) = self::store(&server).await;
+    let (store, _dir) = store(&server).await;
     let (kind, text) = failed(get(&store, "a").await);
     assert_eq!(kind, ErrorKind::Failed, "{text}");
+}
+
+/// Whoever answers a login is trusted no further than whoever answers a read.
+#[tokio::test]
+async fn an_endless_reply_to_a_login_is_left_unread() {
+    for status in [200, 500] {
+        let server = Wire::http(move |_| Reply::endless(status, 1 << 30));
+        let dir = tempfile::tempdir().unwrap();
+        let secret_id = dir.path().join("secret-id");
+        std::fs::write(&secret_id, TOKEN).unwrap();
+        let mut role: AppRole = toml::from_str("role-id = 'app'\nsecret-id-env = 'X'").unwrap();
+        role.secret_id = Some(Credential::File(secret_id));
+        let mut config = config(&server, &dir);
+        config.auth = Auth::AppRole(role);
+        let store = open(&config).await;
+        let began = Instant::now();
+        let error = store.get(&path("a"), Which::Current).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Failed, "{status}: {error}");
+        assert!(error.to_string().contains("longer than"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(8));
+        shows_nothing(&error);
+        let requests = server.requests();
+        let targets: Vec<_> = requests.iter().map(|r| r.target.as_str()).collect();
+        assert_eq!(targets, ["/v1/auth/approle/login"], "{status}");
+    }
 }
 
 #[tokio::test]
