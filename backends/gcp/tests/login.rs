@@ -8,38 +8,24 @@
 )]
 
 mod common;
+mod keys;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
-use serde_json::json;
+use serde_json::{Value, json};
 use strongroom_backend::{Backend, Error, ErrorKind};
 use strongroom_backend_gcp::{Auth, Config, GcpBackend};
+use strongroom_backend_remote::limits;
 use strongroom_backend_testkit::Canary;
 use strongroom_backend_testkit::wire::{Identity, Reply, Wire};
 
 use common::{failed, file, get, open, settings, wait};
+use keys::EMAIL;
 
-const EMAIL: &str = "reader@shop-prod.iam.gserviceaccount.com";
-
+/// The key file of the account's key of this id.
 fn key(id: &str) -> String {
-    static PEM: OnceLock<String> = OnceLock::new();
-    let pem = PEM.get_or_init(|| {
-        KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
-            .unwrap()
-            .serialize_pem()
-    });
-    json!({
-        "type": "service_account",
-        "project_id": "shop-prod",
-        "private_key_id": id,
-        "private_key": pem,
-        "client_email": EMAIL,
-        "client_id": "1",
-        "token_uri": "https://oauth2.googleapis.com/token",
-    })
-    .to_string()
+    keys::file(id, id)
 }
 
 fn value() -> Reply {
@@ -56,26 +42,97 @@ fn tls(dir: &tempfile::TempDir, identity: &Identity, server: &Wire, auth: Auth) 
     config
 }
 
-/// What a bearer token says in its header.
-fn token_header(authorization: &str) -> String {
-    use base64::Engine;
-    let token = authorization.strip_prefix("Bearer ").unwrap();
-    let header = token.split('.').next().unwrap();
-    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    String::from_utf8(engine.decode(header).unwrap()).unwrap()
-}
-
 #[tokio::test]
 async fn a_key_file_signs_without_asking_anybody() {
     let dir = tempfile::tempdir().unwrap();
     let identity = Identity::new("localhost");
-    let server = Wire::https(&identity, |_| value());
+    let server = Wire::https(&identity, |request| {
+        keys::guarded(request, &["k1"], value())
+    });
     let auth = Auth::key_file(file(&dir, "key.json", &key("k1")));
     let store = open(&tls(&dir, &identity, &server, auth)).await;
     assert_eq!(get(&store, "a").await.unwrap(), "x");
-    let requests = server.requests();
-    let header = token_header(requests[0].header("authorization").unwrap());
-    assert!(header.contains("\"kid\":\"k1\""), "{header}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_file_with_another_private_key_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Identity::new("localhost");
+    let server = Wire::https(&identity, |request| {
+        keys::guarded(request, &["k1", "k2"], value())
+    });
+    let auth = Auth::key_file(file(&dir, "key.json", &keys::file("k1", "k2")));
+    let store = open(&tls(&dir, &identity, &server, auth)).await;
+    for refused in [
+        get(&store, "a").await.map(drop),
+        store.check().await.map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
+        let cause = "the service does not accept our credentials";
+        assert!(error.to_string().contains(cause), "{error}");
+        let shown = format!("{error} {error:?}");
+        let mut pem = keys::key("k2").pem.lines();
+        assert!(pem.all(|line| !shown.contains(line)), "{shown}");
+        let requests = server.requests();
+        let token = keys::bearer(&requests[0]).unwrap();
+        assert!(token.split('.').all(|part| !shown.contains(part)), "{shown}");
+    }
+    assert_eq!(server.requests().len(), 2, "each call is made once");
+}
+
+/// What the two tests above sign in to takes nothing but what Google takes.
+#[test]
+fn the_server_of_these_tests_looks_at_a_token_as_google_does() {
+    let both = ["k1", "k2"];
+    let good = keys::claims();
+    let now = good["iat"].as_i64().unwrap();
+    let with = |changes: &[(&str, Value)]| {
+        let mut claims = good.clone();
+        for (name, value) in changes {
+            claims[*name] = value.clone();
+        }
+        keys::accept(&keys::signed("k1", "k1", &claims), &both)
+    };
+    assert_eq!(with(&[]), Ok(()));
+    let service = json!("https://secretmanager.googleapis.com/");
+    let audience = [("scope", Value::Null), ("aud", service.clone())];
+    assert_eq!(with(&audience), Ok(()));
+    for (changes, why) in [
+        (vec![("exp", json!(now))], "expired"),
+        (vec![("iat", json!(now + 600))], "not yet"),
+        (vec![("iat", json!(now - 600))], "for too long"),
+        (vec![("aud", service)], "for another service"),
+        (vec![("scope", Value::Null)], "for another service"),
+        (
+            vec![("scope", Value::Null), ("aud", json!("https://a.invalid/"))],
+            "for another service",
+        ),
+        (vec![("iss", json!("x@y"))], "another account"),
+    ] {
+        assert_eq!(with(&changes), Err(why), "{changes:?}");
+    }
+    let (own, other) = (
+        keys::signed("k1", "k1", &good),
+        keys::signed("k1", "k2", &good),
+    );
+    assert_eq!(
+        keys::accept(&other, &both),
+        Err("a signature of another key")
+    );
+    assert_eq!(
+        keys::accept(&own, &["k2"]),
+        Err("a key that the account does not have")
+    );
+    // Signed, and changed since: what is claimed is of one token, the signature of another.
+    let later = keys::signed("k1", "k1", &json!({ "iss": EMAIL }));
+    let (claimed, _) = later.rsplit_once('.').unwrap();
+    let (_, signature) = own.rsplit_once('.').unwrap();
+    assert_eq!(
+        keys::accept(&format!("{claimed}.{signature}"), &both),
+        Err("a signature of another key")
+    );
 }
 
 #[tokio::test]
@@ -129,13 +186,9 @@ async fn no_certificate_no_token() {
 async fn a_key_that_was_replaced_is_read_anew_once_the_old_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let identity = Identity::new("localhost");
+    // The account has a new key, and the old one is deleted.
     let server = Wire::https(&identity, |request| {
-        let header = token_header(request.header("authorization").unwrap());
-        if header.contains("\"k2\"") {
-            return value();
-        }
-        let body = r#"{"error":{"code":401,"message":"x","status":"UNAUTHENTICATED"}}"#;
-        Reply::json(401, body)
+        keys::guarded(request, &["k2"], value())
     });
     let auth = Auth::key_file(file(&dir, "key.json", &key("k1")));
     let store = open(&tls(&dir, &identity, &server, auth)).await;
@@ -193,6 +246,38 @@ async fn a_refused_sign_in_is_told_from_one_that_fails() {
                 .found_in_error(&error)
                 .is_none()
         );
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_sign_in_that_breaks_off_or_drips_ends_with_our_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Identity::new("localhost");
+    let server = Wire::https(&identity, |_| value());
+    let subject = file(&dir, "subject", "subject-token");
+    let promised = Reply::Cut {
+        status: 200,
+        headers: Vec::new(),
+        body: b"{".to_vec(),
+        promised: 1 << 30,
+    };
+    let drip = Reply::Drip {
+        status: 200,
+        headers: Vec::new(),
+        pause: Duration::from_millis(100),
+    };
+    for (name, reply) in [("promised.json", promised), ("drip.json", drip)] {
+        let sts = Wire::http(move |_| reply.clone());
+        let text = common::federated(&subject, &sts.url());
+        let auth = Auth::credentials_file(file(&dir, name, &text));
+        let store = open(&tls(&dir, &identity, &server, auth)).await;
+        let began = Instant::now();
+        let error = get(&store, "a").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
+        assert!(began.elapsed() < limits::REQUEST + Duration::from_secs(2));
+        let shown = Canary::new("subject-token").found_in_error(&error);
+        assert!(shown.is_none(), "{name}: {error}");
     }
     assert!(server.requests().is_empty());
 }
