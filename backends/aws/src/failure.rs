@@ -21,6 +21,8 @@ const MOST_CAUSES: usize = 32;
 const MOST_CODE: usize = 64;
 /// How far into a body that is not JSON the code is looked for.
 const MOST_XML: usize = 4096;
+const REGION: &str =
+    "the request is signed for another region than the service's: check 'region' and 'endpoint'";
 
 /// What an error of the client means to the broker and the operator.
 ///
@@ -60,12 +62,13 @@ impl Failure {
                 let source = error.source();
                 let mut failure = source.map_or_else(unreadable, Self::within_the_answer);
                 if failure == unreadable() {
-                    failure = Self::of_answer(None, response.raw());
+                    failure = Self::of_answer(None, None, response.raw());
                 }
                 failure.with_status(response.raw())
             }
             SdkError::ServiceError(service) => {
-                Self::of_answer(service.err().code(), service.raw()).with_status(service.raw())
+                let (told, raw) = (service.err(), service.raw());
+                Self::of_answer(told.code(), told.message(), raw).with_status(raw)
             }
             _ => Self::new(ErrorKind::Failed, "the client failed"),
         }
@@ -171,7 +174,7 @@ impl Failure {
         })
     }
 
-    fn of_answer(code: Option<&str>, response: &HttpResponse) -> Self {
+    fn of_answer(code: Option<&str>, message: Option<&str>, response: &HttpResponse) -> Self {
         let status = response.status().as_u16();
         let from_xml = || in_xml(response.body().bytes().unwrap_or_default());
         let code = code.or_else(from_xml).filter(|code| is_shown(code));
@@ -180,6 +183,10 @@ impl Failure {
             None => Self::of_status(status),
         };
         failure.code = code.map(ToOwned::to_owned);
+        // One code for a wrong key and a wrong region, told apart by the service's words alone.
+        if failure.kind == ErrorKind::Unauthenticated && message.is_some_and(is_about_region) {
+            failure.text = REGION.to_owned();
+        }
         if matches!(
             failure.kind,
             ErrorKind::Unauthenticated | ErrorKind::PermissionDenied
@@ -248,6 +255,12 @@ fn causes<'e>(
         }
     })
     .take(MOST_CAUSES)
+}
+
+/// Whether the words of the service say that the signature is for another region than its own.
+fn is_about_region(message: &str) -> bool {
+    let words = ["scoped to a valid region", "scoped to a valid Region"];
+    words.iter().any(|words| message.contains(words))
 }
 
 /// Whether a code is one, and not a text that a reply wants in our log.
@@ -342,6 +355,26 @@ mod tests {
             assert!(error.is_temporary(), "{code}");
             assert_eq!(error.is_contended(), contended, "{code}");
         }
+    }
+
+    #[test]
+    fn a_wrong_region_is_told_from_a_wrong_key() {
+        let code = "InvalidSignatureException";
+        for words in [
+            "Credential should be scoped to a valid region. ",
+            "Credential should be scoped to a valid Region, not 'canary-1'. ",
+        ] {
+            let status = StatusCode::try_from(400).unwrap();
+            let raw = HttpResponse::new(status, SdkBody::from("{}"));
+            let meta = ErrorMetadata::builder().code(code).message(words);
+            let failure = Failure::of(&SdkError::service_error(meta.build(), raw));
+            assert_eq!(failure.kind(), ErrorKind::Unauthenticated);
+            let text = failure.into_error("get").to_string();
+            assert!(text.contains("another region"), "{text}");
+            assert!(text.contains(code) && !text.contains("canary"), "{text}");
+        }
+        let key = answer(400, Some(code), "{}").into_error("get");
+        assert!(!key.to_string().contains("region"), "{key}");
     }
 
     #[test]
