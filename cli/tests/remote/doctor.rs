@@ -4,6 +4,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
+use strongroom_backend_testkit::wire::{Reply, Wire};
+
 use super::fake::Denial;
 use super::servers::{
     Shop, aws, azure, fresh, key_vault, kubernetes, server, settings, token, vault,
@@ -90,6 +93,67 @@ fn a_region_that_there_is_not() {
     let keys = "region = \"xx-nowhere-9\"\n\
          auth = { access-key-id-env = \"SHOP_KEY_ID\", secret-access-key-env = \"SHOP_KEY\" }\n";
     fails(&ssm(keys), "far", 5, &["region"]);
+}
+
+/// A store of AWS and an STS in `eu-central-1` that take no signature for another region; with
+/// `any`, the STS takes one for every region, as the global one does.
+fn in_frankfurt(any: bool) -> Wire {
+    let xml = |status, body: &str| Reply::Whole {
+        status,
+        headers: vec![("content-type".to_owned(), "text/xml".to_owned())],
+        body: body.as_bytes().to_vec(),
+    };
+    Wire::http(move |request| {
+        let signed = request.header("authorization").unwrap_or_default();
+        let here = signed.contains("/eu-central-1/");
+        match request.header("x-amz-target") {
+            Some(_) if here => Reply::json(200, r#"{"Parameters":[],"SecretList":[]}"#),
+            Some(_) => Reply::json(
+                400,
+                &json!({
+                    "__type": "InvalidSignatureException",
+                    "message": "Credential should be scoped to a valid region. ",
+                })
+                .to_string(),
+            ),
+            None if here || any => xml(
+                200,
+                "<GetCallerIdentityResponse><GetCallerIdentityResult>\
+                 <Arn>arn:aws:iam::123456789012:user/ops</Arn><UserId>A</UserId>\
+                 <Account>123456789012</Account></GetCallerIdentityResult>\
+                 </GetCallerIdentityResponse>",
+            ),
+            None => xml(
+                403,
+                "<ErrorResponse><Error><Type>Sender</Type><Code>SignatureDoesNotMatch</Code>\
+                 <Message>Credential should be scoped to a valid region.</Message></Error>\
+                 </ErrorResponse>",
+            ),
+        }
+    })
+}
+
+#[test]
+fn a_region_that_the_service_is_not_in() {
+    let parts = [
+        "another region",
+        "check 'region' and 'endpoint'",
+        "next: mend the table [vault.far]",
+    ];
+    for any in [false, true] {
+        let server = in_frankfurt(any);
+        let wrong = aws(&server.url());
+        let right = wrong.replace("us-east-1", "eu-central-1");
+        for (kind, prefix) in [("aws-ssm", "/shop/"), ("aws-secrets-manager", "shop/")] {
+            let shop = |settings: &str| {
+                one(format!(
+                    "backend = \"{kind}\"\nprefix = \"{prefix}\"\n{settings}"
+                ))
+            };
+            fails(&shop(&wrong), "far", 1, &parts);
+            shop(&right).run(["doctor", "far"]).ok();
+        }
+    }
 }
 
 #[test]
@@ -214,6 +278,29 @@ fn a_namespace_of_kubernetes_that_is_not_there() {
 fn a_mount_that_is_not_there() {
     let shop = kv(&(vault() + "mount = \"nowhere\"\n"));
     fails(&shop, "far", 1, &["mount"]);
+}
+
+/// A sealed server can serve again without a change here: it is an outage.
+#[test]
+fn a_server_of_vault_that_is_sealed() {
+    let server = Wire::http(|request| match request.path() {
+        "/v1/sys/health" => Reply::json(
+            503,
+            r#"{"initialized":true,"sealed":true,"standby":true,"version":"2.7.2"}"#,
+        ),
+        _ => Reply::json(503, r#"{"errors":["Vault is sealed"]}"#),
+    });
+    let shop = kv(&format!(
+        "address = {:?}\nmount = \"secret\"\nauth = {{ token-env = \"SHOP_TOKEN\" }}\n",
+        server.url()
+    ));
+    let parts = [
+        "the server is sealed: unseal it",
+        "next: see that the service is up",
+    ];
+    fails(&shop, "far", 5, &parts);
+    // What is asked for nonetheless is told the same.
+    shop.run(["get", "far:a"]).exits(5).says("is sealed");
 }
 
 #[test]
