@@ -10,8 +10,9 @@
 use std::path::Path;
 
 use strongroom::Registry;
-use strongroom::backend::VaultId;
-use strongroom::config::{Backends, Config};
+use strongroom::backend::{Reference, VaultId};
+use strongroom::config::{Backends, Config, Quotas};
+use strongroom::grants::{Action, Name, Principal};
 
 fn parse(text: &str, workspace: Option<&str>) -> Result<Config, String> {
     let backends = Backends::new(["local", "memory", "env"]).with_remote(["aws-ssm", "cloud"]);
@@ -81,6 +82,93 @@ fn a_workspace_is_laid_over_the_rest() {
     let text = settings(&laptop, "prod");
     assert!(!text.contains("region"), "another backend replaces: {text}");
     assert_eq!(laptop.digest(), plain.digest());
+}
+
+const ROLES: &str = r#"quotas = { calls-per-second = 500, pending-calls = 9 }
+
+[vault.app]
+backend = "memory"
+
+[role.reader]
+grants = [ { vault = "app", secrets = ["**"], actions = ["read"] } ]
+
+[role.idle]
+grants = []
+
+[component.billing]
+roles = ["reader", "idle"]
+quotas = { open-handles = 7, calls-per-second = 400 }
+
+[component.mailer]
+roles = ["reader"]
+
+[workspace.staging.quotas]
+calls-per-second = 50
+
+[workspace.staging.role.reader]
+grants = [ { vault = "app", secrets = ["staging/*"], actions = ["read"] } ]
+
+[workspace.staging.role.writer]
+grants = [ { vault = "app", secrets = ["staging/*"], actions = ["write"] } ]
+
+[workspace.staging.component.billing]
+roles = ["reader", "writer"]
+quotas = { bytes-per-second = "1 MiB", calls-per-second = 40 }
+"#;
+
+#[test]
+fn a_workspace_changes_a_role_for_all_who_carry_it() {
+    for (workspace, anywhere, writes) in [(None, true, false), (Some("staging"), false, true)] {
+        let policy = parse(ROLES, workspace).unwrap().policy(1);
+        let may = |name: &str, action, reference: &str| {
+            let principal = Principal::Component {
+                name: Name::parse(name).unwrap(),
+                digest: None,
+            };
+            let reference = Reference::parse(reference, None).unwrap();
+            policy.decide(&principal, action, &reference, 0).is_ok()
+        };
+        for name in ["billing", "mailer"] {
+            assert!(may(name, Action::Read, "app:staging/a"), "{workspace:?}");
+            assert_eq!(may(name, Action::Read, "app:a"), anywhere, "{workspace:?}");
+        }
+        let told = may("billing", Action::Write, "app:staging/a");
+        assert_eq!(told, writes, "{workspace:?}");
+        assert!(!may("mailer", Action::Write, "app:staging/a"));
+    }
+    let staging = parse(ROLES, Some("staging")).unwrap();
+    let names: Vec<_> = staging.roles.keys().map(Name::as_str).collect();
+    assert_eq!(names, ["idle", "reader", "writer"]);
+    // Nothing of one workspace is there in another.
+    let known = "[vault.a]\nbackend = 'memory'\n[workspace.one.role.r]\ngrants = []\n\
+        [workspace.two.component.c]\nroles = ['r']\n";
+    let unknown = parse(known, Some("two")).unwrap_err();
+    assert_eq!(unknown, "6:10: unknown role 'r'");
+}
+
+#[test]
+fn a_workspace_changes_quotas_key_by_key() {
+    let quotas = |workspace| {
+        let config = parse(ROLES, workspace).unwrap();
+        let of = |name: &str| config.components[&Name::parse(name).unwrap()].quotas;
+        (config.quotas, of("billing"), of("mailer"))
+    };
+    let (file, billing, mailer) = quotas(None);
+    assert_eq!((file.calls_per_second, file.pending_calls), (500, 9));
+    assert_eq!((billing.calls_per_second, billing.open_handles), (400, 7));
+    assert_eq!(billing.bytes_per_second, Quotas::BYTES_PER_SECOND);
+    assert_eq!((mailer, billing.pending_calls), (file, 9));
+
+    let (file, billing, mailer) = quotas(Some("staging"));
+    assert_eq!((file.calls_per_second, file.pending_calls), (50, 9));
+    assert_eq!((billing.calls_per_second, billing.open_handles), (40, 7));
+    assert_eq!(billing.bytes_per_second, 1 << 20);
+    assert_eq!((mailer, billing.pending_calls), (file, 9));
+
+    let wrong = "quotas = { calls-per-second = 5 }\n[workspace.w.quotas]\ncalls-per-second = 0";
+    let told = parse(wrong, Some("w")).unwrap_err();
+    assert!(told.starts_with("3:20: 'calls-per-second' must be from 1"), "{told}");
+    assert!(parse(wrong, None).is_ok());
 }
 
 #[test]

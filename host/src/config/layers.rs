@@ -173,3 +173,45 @@ fn within<T: PartialOrd>(
     section.reader.report(&span, message);
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use strongroom_backend::VaultId;
+
+    use super::*;
+    use crate::config::{Backends, Config};
+
+    fn read(settings: &str) -> Result<Layers, String> {
+        let backends = Backends::new(["memory"]).with_remote(["cloud"]);
+        let text = format!("[vault.a]\nbackend = 'cloud'\n{settings}");
+        let config = Config::parse(text.as_bytes(), Path::new("/etc/s.toml"), &backends);
+        let config = config.map_err(|error| error.to_string())?;
+        Ok(config.vaults[&VaultId::parse("a").unwrap()].layers.unwrap())
+    }
+
+    #[test]
+    fn the_size_of_a_cache_is_what_the_file_says() {
+        let size = |settings: &str| read(settings).unwrap().cache.unwrap().max_bytes;
+        assert_eq!(size(""), CacheSettings::default().max_bytes);
+        assert_eq!(
+            size("cache = { ttl = '1m' }"),
+            CacheSettings::default().max_bytes
+        );
+        for (text, bytes) in [
+            ("64 KiB", 64 << 10),
+            ("10 MB", 10_000_000),
+            ("1 GiB", 1 << 30),
+        ] {
+            assert_eq!(size(&format!("cache = {{ size = '{text}' }}")), bytes);
+        }
+        let told = "3:18: 'size' must be from 64 KiB to 1 GiB";
+        for wrong in ["65535 B", "1073741825 B"] {
+            let refused = read(&format!("cache = {{ size = '{wrong}' }}")).unwrap_err();
+            assert!(refused.contains(told), "{refused}");
+        }
+        let refused = read("cache = { size = '1' }").unwrap_err();
+        assert!(refused.contains("'size': a size is"), "{refused}");
+    }
+}
