@@ -8,7 +8,6 @@
     reason = "a test may stop at whatever it did not expect"
 )]
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,9 +18,9 @@ use base64::engine::general_purpose::STANDARD;
 use strongroom_backend::{
     Backend, Error, ErrorKind, Notice, PutOptions, SecretPath, SecretValue, Which,
 };
-use strongroom_backend_kubernetes::{Auth, Config, KubernetesBackend, Layout};
+use strongroom_backend_kubernetes::{Auth, Config, KubernetesBackend};
+use strongroom_backend_testkit::Canary;
 use strongroom_backend_testkit::wire::{Identity, Reply, Request, Wire};
-use strongroom_backend_testkit::{Canary, hostile};
 
 const CANARY: &str = "canary-4c1d-in-a-reply";
 const TOKEN: &str = "token-canary-77aa";
@@ -36,10 +35,6 @@ struct Aimed {
 
 impl Aimed {
     async fn at(server: &str, authority: Option<&str>) -> Self {
-        Self::with(server, authority, |_| ()).await
-    }
-
-    async fn with(server: &str, authority: Option<&str>, edit: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = match authority {
             Some(pem) => format!("certificate-authority-data: {}", STANDARD.encode(pem)),
@@ -56,8 +51,7 @@ impl Aimed {
             path: PathBuf::from("kubeconfig"),
             context: None,
         };
-        let mut config = Config::new(auth, "app");
-        edit(&mut config);
+        let config = Config::new(auth, "app");
         let store = KubernetesBackend::open(&config, dir.path()).await.unwrap();
         Self { store, _dir: dir }
     }
@@ -460,55 +454,6 @@ async fn a_value_over_the_limit_makes_no_request() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge(1 << 20));
     assert!(server.requests().is_empty());
-}
-
-/// Every reference reaches the one object of its own in our namespace, and nothing else.
-#[tokio::test]
-async fn hostile_references_reach_nothing_else() {
-    let paths = hostile::paths();
-    assert!(hostile::references().len() >= 200 && paths.len() > 20);
-    for layout in [Layout::Own, Layout::Foreign] {
-        let server = Wire::http(|_| Reply::json(404, MISSING));
-        let store = Aimed::with(&server.url(), None, |config| config.layout = layout)
-            .await
-            .store;
-        let mut reached: BTreeMap<String, SecretPath> = BTreeMap::new();
-        for path in &paths {
-            server.forget();
-            let error = store.get(path, Which::Current).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::NotFound, "{path}: {error}");
-            let value = SecretValue::copy_of(b"x");
-            let _ = store.put(path, &value, &PutOptions::default()).await;
-            let _ = store.describe(path).await;
-            let host = server.url().trim_start_matches("http://").to_owned();
-            for request in server.requests() {
-                assert_eq!(request.header("host"), Some(host.as_str()), "{path}");
-                let rest = request
-                    .target
-                    .strip_prefix("/api/v1/namespaces/app/secrets")
-                    .unwrap();
-                if request.method == "POST" {
-                    assert_eq!(rest, "?fieldManager=strongroom", "{path}");
-                    continue;
-                }
-                let name = rest.strip_prefix('/').unwrap();
-                let legal =
-                    |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
-                assert!(
-                    name.bytes().all(legal) && !name.contains(".."),
-                    "{path}: {name}"
-                );
-                assert!(
-                    !name.starts_with(['.', '-']) && !name.ends_with(['.', '-']),
-                    "{name}"
-                );
-                if layout == Layout::Own {
-                    let other = reached.insert(name.to_owned(), path.clone());
-                    assert!(other.is_none_or(|other| other == *path), "{name} twice");
-                }
-            }
-        }
-    }
 }
 
 /// What the server says of a place in the watch that it has forgotten, and other ends of a watch.
