@@ -12,14 +12,12 @@ mod common;
 
 use std::path::Path;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::DeleteParams;
 use strongroom_backend::{Backend, ErrorKind, Which};
 use strongroom_backend_kubernetes::{Auth, Config, KubernetesBackend};
 use strongroom_backend_testkit::wire::Identity;
 
-use common::{Admin, app_config, config, folder, fresh, named, open, path, plain, value};
+use common::{Admin, app_config, config, folder, fresh, open, path, plain, value};
 
 /// A kubeconfig of our own, in a folder that is gone with the test.
 struct Kubeconfig {
@@ -170,34 +168,16 @@ async fn credentials_that_are_not_accepted_are_told() {
 #[tokio::test]
 async fn a_token_that_is_not_valid_any_more_is_told() {
     let admin = Admin::new("token").await;
-    let accounts: Api<ServiceAccount> = Api::namespaced(admin.client.clone(), &admin.namespace);
-    let account = ServiceAccount {
-        metadata: named("robot"),
-        ..ServiceAccount::default()
-    };
-    accounts
-        .create(&PostParams::default(), &account)
-        .await
-        .unwrap();
-    let request = TokenRequest {
-        spec: Some(TokenRequestSpec {
-            expiration_seconds: Some(600),
-            ..TokenRequestSpec::default()
-        }),
-        ..TokenRequest::default()
-    };
-    let token = accounts
-        .create_token_request("robot", &PostParams::default(), &request)
-        .await
-        .unwrap();
-    let token = token.status.unwrap().token.unwrap();
+    admin.account("robot").await;
+    let token = admin.token("robot").await;
     let kubeconfig = Kubeconfig::new(None, None, "{ tokenFile: token }");
     std::fs::write(kubeconfig.dir.path().join("token"), token).unwrap();
     let store = kubeconfig.open(&admin.namespace).await;
     let name = format!("system:serviceaccount:{}:robot", admin.namespace);
     // Known, without rights.
     fails(&store, ErrorKind::PermissionDenied, &["grant the verb"]).await;
-    accounts
+    admin
+        .accounts()
         .delete("robot", &DeleteParams::default())
         .await
         .unwrap();

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -157,8 +158,61 @@ impl Admin {
             .unwrap()
     }
 
+    pub(crate) fn accounts(&self) -> Api<ServiceAccount> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Makes a service account, without rights.
+    pub(crate) async fn account(&self, name: &str) {
+        let account = ServiceAccount {
+            metadata: named(name),
+            ..ServiceAccount::default()
+        };
+        self.accounts()
+            .create(&PostParams::default(), &account)
+            .await
+            .unwrap();
+    }
+
+    /// A token of a service account, as the pods that run under it have one.
+    pub(crate) async fn token(&self, account: &str) -> String {
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                expiration_seconds: Some(600),
+                ..TokenRequestSpec::default()
+            }),
+            ..TokenRequest::default()
+        };
+        let token = self
+            .accounts()
+            .create_token_request(account, &PostParams::default(), &request)
+            .await
+            .unwrap();
+        token.status.unwrap().token.unwrap()
+    }
+
     /// Lets the user `app` do this with Secrets of the namespace; with names, only with these.
     pub(crate) async fn grant(&self, verbs: &[&str], names: &[&str]) {
+        let app = Subject {
+            kind: "User".into(),
+            name: "app".into(),
+            ..Subject::default()
+        };
+        self.grant_to(app, verbs, names).await;
+    }
+
+    /// The same for a service account of the namespace.
+    pub(crate) async fn grant_account(&self, account: &str, verbs: &[&str], names: &[&str]) {
+        let account = Subject {
+            kind: "ServiceAccount".into(),
+            name: account.into(),
+            namespace: Some(self.namespace.clone()),
+            ..Subject::default()
+        };
+        self.grant_to(account, verbs, names).await;
+    }
+
+    async fn grant_to(&self, subject: Subject, verbs: &[&str], names: &[&str]) {
         let owned = |list: &[&str]| {
             list.iter()
                 .map(|text| (*text).to_owned())
@@ -184,11 +238,7 @@ impl Admin {
                 kind: "Role".into(),
                 name,
             },
-            subjects: Some(vec![Subject {
-                kind: "User".into(),
-                name: "app".into(),
-                ..Subject::default()
-            }]),
+            subjects: Some(vec![subject]),
         };
         let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), &self.namespace);
         bindings
