@@ -5,10 +5,14 @@
     reason = "a test ends where its helper fails"
 )]
 
+#[path = "support/parameters.rs"]
+mod parameters;
 mod support;
 
 use std::os::unix::process::ExitStatusExt;
 
+use parameters::Far;
+use serde_json::Value;
 use support::{Room, contains};
 
 const CANARY: &[u8] = b"canary-41aa\xff\nwith a line";
@@ -138,6 +142,83 @@ fn a_value_that_no_variable_can_hold_is_refused() {
     refused("app/long").exits(1).says("longer");
     refused("app/none").exits(4);
     refused("../x").exits(2);
+}
+
+#[test]
+fn of_several_failures_the_first_in_the_order_given_is_told() {
+    let room = room();
+    room.set("app/nul", b"canary\0x");
+    let exec = |references: &[&str]| {
+        let mut args = vec!["exec".to_owned()];
+        for (variable, reference) in ["A", "B", "C", "D"].iter().zip(references) {
+            args.extend(["--env".to_owned(), format!("{variable}={reference}")]);
+        }
+        args.extend(["--", "echo", "started"].map(String::from));
+        room.run(args)
+    };
+    for (references, code, told) in [
+        (
+            ["app/text", "app/none", "../x", "app/nul"],
+            4,
+            "--env B: not found",
+        ),
+        (
+            ["app/text", "../x", "app/none", "app/nul"],
+            2,
+            "--env B: invalid reference",
+        ),
+        (
+            ["app/nul", "app/none", "../x", "app/text"],
+            1,
+            "--env A: the value holds a NUL",
+        ),
+        (
+            ["app/text", "app/key", "none:a", "app/none"],
+            3,
+            "--env C: denied",
+        ),
+    ] {
+        let answer = exec(&references).exits(code).says(told);
+        assert!(answer.stdout.is_empty(), "{references:?}");
+        assert!(!answer.stderr.contains("canary"), "{}", answer.stderr);
+    }
+    // One secret may be the value of several variables.
+    let twice = ["app/text", "app/text"];
+    assert_eq!(exec(&twice).ok().text(), "started\n");
+}
+
+#[test]
+fn many_secrets_of_one_vault_are_read_in_as_few_calls_as_it_has() {
+    const SECRETS: usize = 105;
+    let far = Far::new("");
+    let mut args = vec!["exec".to_owned()];
+    for number in 0..SECRETS {
+        far.put(&format!("n/{number}"), &format!("value {number}"));
+        args.extend(["--env".to_owned(), format!("V{number}=far:n/{number}")]);
+    }
+    let script = "printf %s, \"$V0\" \"$V99\" \"$V100\" \"$V104\"";
+    args.extend(["--", "sh", "-c", script].map(String::from));
+    let answer = far.run(args).ok();
+    assert_eq!(answer.text(), "value 0,value 99,value 100,value 104,");
+    // The service gives ten in a call; a hundred are asked for at once, then the other five.
+    assert_eq!(far.calls("GetParameters"), 11);
+    assert_eq!(far.calls("GetParameter"), 0);
+
+    // Each is a read of its own on record, in the order given.
+    let shown = far.run(["audit", "show", "--action", "read", "--json"]);
+    let read: Vec<String> = shown
+        .ok()
+        .text()
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(record["via"], "strongroom exec");
+            assert_eq!(record["outcome"], "allowed");
+            record["secret"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let asked: Vec<String> = (0..SECRETS).map(|number| format!("n/{number}")).collect();
+    assert_eq!(read, asked);
 }
 
 #[test]

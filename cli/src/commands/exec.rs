@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::Access;
 use strongroom::Session;
-use strongroom::backend::{SecretValue, Which};
+use strongroom::backend::SecretValue;
 use strongroom::config::Config;
 
 use crate::context::Context;
@@ -19,6 +19,9 @@ use crate::failure::Failure;
 
 /// The most secrets for one program; more is a mistake, and the kernel would refuse it anyway.
 const MAX_SECRETS: usize = 1024;
+
+/// The most secrets that a session reads in one call.
+const AT_ONCE: usize = 100;
 
 /// The longest `NAME=value` that Linux passes to a program (MAX_ARG_STRLEN, with its final NUL).
 const MAX_VARIABLE: usize = 128 * 1024 - 1;
@@ -153,30 +156,39 @@ fn check_names(bindings: &[Binding]) -> Result<(), Failure> {
     }
 }
 
+/// The values by the names of their variables. Of several failures the first in the order given is
+/// told; secrets behind it may have been read, and are on record then.
 async fn read(
     session: &Session,
     bindings: &[Binding],
 ) -> Result<BTreeMap<String, Arc<SecretValue>>, Failure> {
     let mut values = BTreeMap::new();
-    for Binding { name, reference } in bindings {
-        let secret = session
-            .get(reference, Which::Current)
-            .await
-            .map_err(|error| Failure::from(error).while_doing(format!("--env {name}")))?;
-        if secret.value.expose().contains(&0) {
-            return Err(Failure::failed(format!(
-                "--env {name}: the value holds a NUL byte, which no variable can"
-            )));
+    for chunk in bindings.chunks(AT_ONCE) {
+        let references: Vec<_> = chunk.iter().map(|it| it.reference.clone()).collect();
+        let secrets = session.get_many(&references).await?;
+        for (Binding { name, .. }, secret) in chunk.iter().zip(secrets) {
+            let secret = secret
+                .map_err(|error| Failure::from(error).while_doing(format!("--env {name}")))?;
+            check_value(name, &secret.value)?;
+            values.insert(name.clone(), secret.value);
         }
-        if name.len() + 1 + secret.value.len() > MAX_VARIABLE {
-            return Err(Failure::failed(format!(
-                "--env {name}: the value is longer than the {MAX_VARIABLE} bytes of a variable"
-            ))
-            .hint("write it to a file with `strongroom get`"));
-        }
-        values.insert(name.clone(), secret.value);
     }
     Ok(values)
+}
+
+fn check_value(name: &str, value: &SecretValue) -> Result<(), Failure> {
+    if value.expose().contains(&0) {
+        return Err(Failure::failed(format!(
+            "--env {name}: the value holds a NUL byte, which no variable can"
+        )));
+    }
+    if name.len() + 1 + value.len() > MAX_VARIABLE {
+        return Err(Failure::failed(format!(
+            "--env {name}: the value is longer than the {MAX_VARIABLE} bytes of a variable"
+        ))
+        .hint("write it to a file with `strongroom get`"));
+    }
+    Ok(())
 }
 
 /// The variables of this process that the program must not have.
