@@ -1,12 +1,15 @@
-//! `strongroom copy` by pattern and with all versions, between two vaults.
+//! `strongroom copy` by pattern and with all versions, between two vaults, and to one that lies.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test ends where its helper fails"
 )]
 
+#[path = "support/parameters.rs"]
+mod parameters;
 mod support;
 
+use parameters::Far;
 use support::{Answer, Room};
 
 fn two_vaults() -> Room {
@@ -133,4 +136,64 @@ fn many_secrets_are_moved_in_several_calls() {
     assert!(answer.text().contains("45 created"), "{}", answer.text());
     assert!(names(&room, "local:").is_empty());
     assert_eq!(room.get("second:V44"), b"value 44");
+}
+
+/// What it printed, which no value may be in.
+#[track_caller]
+fn quiet(answer: &Answer) -> &str {
+    for output in [answer.text(), &answer.stderr] {
+        assert!(!output.contains("canary"), "{output}");
+    }
+    answer.text()
+}
+
+#[test]
+fn a_source_stays_whose_copy_reads_back_as_another_value() {
+    let far = Far::new("");
+    for name in ["app/lost", "app/sealed", "app/whole"] {
+        far.room.set(name, format!("canary of {name}"));
+    }
+    far.lie("app/lost", "canary of a lie");
+    far.seal("app/sealed");
+    let answer = far
+        .run(["copy", "local:app/", "far:app/", "--move"])
+        .exits(1)
+        .says("1 failed, 1 kept another value");
+    let told = quiet(&answer);
+    assert!(told.contains("differs: far:app/lost\n"), "{told}");
+    assert!(told.contains("failed: far:app/sealed: "), "{told}");
+    assert!(told.ends_with("1 created, 1 differs, 1 failed\n"), "{told}");
+    // All were written: it is the reading that failed.
+    assert_eq!(far.calls("PutParameter"), 3);
+    assert_eq!(
+        names(&far.room, "local:"),
+        ["local:app/lost", "local:app/sealed"]
+    );
+    for name in ["app/lost", "app/sealed"] {
+        assert_eq!(far.room.get(name), format!("canary of {name}").into_bytes());
+    }
+    let whole = far.run(["get", "far:app/whole"]).ok();
+    assert_eq!(whole.text(), "canary of app/whole");
+
+    // What differs now is neither written again nor deleted by another run.
+    let again = ["copy", "local:app/lost", "far:app/lost", "--move"];
+    quiet(&far.run(again).exits(6));
+    assert_eq!(far.calls("PutParameter"), 3);
+    assert_eq!(far.room.get("app/lost"), b"canary of app/lost");
+}
+
+#[test]
+fn a_source_stays_whose_versions_read_back_as_another_value() {
+    let far = Far::new("");
+    far.room.set("a", "canary of before");
+    far.room.set("a", "canary of now");
+    far.lie("a", "canary of a lie");
+    let args = ["copy", "local:a", "far:a", "--all-versions", "--move"];
+    let answer = far.run(args).exits(6).says("1 kept another value");
+    assert!(quiet(&answer).contains("differs: far:a\n"));
+    assert_eq!(far.calls("PutParameter"), 2);
+    assert_eq!(
+        history(&far.room, "a"),
+        [&b"canary of before"[..], b"canary of now"]
+    );
 }
