@@ -1,4 +1,4 @@
-//! On a terminal: the prompt without echo, and colours. The process: no core dumps.
+//! On a terminal: the prompt without echo, colours and progress. The process: no core dumps.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -188,6 +188,27 @@ fn an_error_is_coloured_on_a_terminal_only() {
             .stderr
             .contains('\x1b')
     );
+}
+
+#[test]
+fn progress_shows_on_a_terminal_only_and_is_gone_at_the_end() {
+    let room = Room::new();
+    let lines: String = (0..25).map(|i| format!("V{i}=canary-{i}\n")).collect();
+    std::fs::write(room.path("many.env"), lines).unwrap();
+    room.run(["import", "many.env", "--to", "local:from/"]).ok();
+    let mut terminal = Terminal::start(&room, &["copy", "local:from/", "local:to/"]);
+    terminal.wait_for("25 created");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 0, "{shown:?}");
+    let (_, last) = shown.rsplit_once("copying [").unwrap();
+    // How many of how many, its line cleared, and then the answer alone.
+    let (bar, answer) = last.split_once("\r\x1b[2K").unwrap();
+    assert!(bar.contains("/25"), "{shown:?}");
+    assert!(answer.starts_with("25 created"), "{shown:?}");
+    assert!(!shown.contains("canary"), "{shown:?}");
+
+    let piped = room.run(["copy", "local:from/", "local:again/"]).ok();
+    assert_eq!((piped.text(), piped.stderr.as_str()), ("25 created\n", ""));
 }
 
 #[test]
