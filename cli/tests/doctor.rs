@@ -5,12 +5,15 @@
     reason = "a test ends where its helper fails"
 )]
 
+#[path = "support/parameters.rs"]
+mod parameters;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use support::Room;
+use parameters::Far;
+use support::{Answer, Room};
 
 #[test]
 fn a_sound_vault_is_told_check_by_check() {
@@ -170,4 +173,80 @@ fn a_configuration_that_draws_secrets_elsewhere_is_trusted_as_it_stands() {
     // Who names the file has decided already.
     let named = room.run(["get", "a", "--config", "strongroom.toml"]).ok();
     assert_eq!(named.stdout, b"v");
+}
+
+/// A room whose local vault has this secret as its canary.
+fn with_canary(canary: &str) -> Room {
+    let room = Room::new();
+    let file = room.path("strongroom.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let path = "path = \"local.vault\"";
+    assert!(text.contains(path));
+    let table = format!("canary = {canary:?}\n{path}");
+    fs::write(&file, text.replace(path, &table)).unwrap();
+    room
+}
+
+/// It printed this line and those after it, and the value nowhere.
+#[track_caller]
+fn tells(answer: &Answer, lines: &str) {
+    assert!(answer.text().contains(lines), "{}", answer.text());
+    for output in [answer.text(), &answer.stderr] {
+        assert!(!output.contains("never-shown"), "{output}");
+    }
+}
+
+#[test]
+fn a_canary_is_read_and_not_shown_and_one_that_is_missing_is_asked_for() {
+    let room = with_canary("health/canary");
+    let missing = "FAILED  vault local: its canary health/canary is not there\n        \
+                   next: write it: strongroom set local:health/canary\n";
+    tells(&room.run(["doctor"]).exits(1), missing);
+    room.set("health/canary", "never-shown");
+    let answer = room.run(["doctor"]).ok();
+    tells(
+        &answer,
+        "ok      vault local: reads health/canary, version 1\n",
+    );
+    let json = room.run(["doctor", "local", "--json"]).ok();
+    tells(&json, "\"reads health/canary, version 1\"");
+    // It is a read as any other: decided, and on record.
+    let shown = room
+        .run(["audit", "show", "--action", "read", "--json"])
+        .ok();
+    let by_doctor = shown.text().matches("\"via\":\"strongroom doctor\"");
+    assert_eq!(by_doctor.count(), 3, "{}", shown.text());
+    room.run(["delete", "health/canary"]).ok();
+    tells(&room.run(["doctor"]).exits(1), missing);
+}
+
+#[test]
+fn a_canary_that_cannot_be_read_fails_with_its_cause() {
+    let room = with_canary("probe");
+    room.configure("[vault.local.fields]\n\"probe\" = { of = \"db/main\", field = \"user\" }\n");
+    room.set("db/main", "never-shown");
+    let answer = room.run(["doctor"]).exits(1);
+    tells(&answer, "lists: 2 secrets\nFAILED  vault local: failed: ");
+    tells(&answer, "field 'user' of db/main");
+    tells(&answer, "\n        next: ");
+    room.set("db/main", r#"{"user":"never-shown"}"#);
+    tells(&room.run(["doctor"]).ok(), "reads probe, version 2\n");
+
+    // A service that lets us list and not read.
+    let far = Far::new("canary = \"health/canary\"\n");
+    far.put("health/canary", "never-shown");
+    let answer = far.run(["doctor", "far"]).ok();
+    tells(
+        &answer,
+        "ok      vault far: reads health/canary, version 1\n",
+    );
+    far.seal("health/canary");
+    let answer = far.run(["doctor", "far"]).exits(1);
+    tells(&answer, "lists: 1 secret\nFAILED  vault far: failed: ");
+    tells(&answer, "ssm:GetParameter: ");
+    tells(
+        &answer,
+        "(AccessDeniedException)\n        next: mend the table [vault.far]",
+    );
+    assert!(!answer.text().contains("canary-"), "{}", answer.text());
 }
