@@ -171,10 +171,7 @@ fn nothing_is_lost(whole: &Stock, left: &Stock, come: &Stock, round: usize) {
 
 /// The current values, each as the one version of its secret.
 fn values(room: &Room, prefix: &str) -> Stock {
-    let exported = room
-        .run(["export", prefix, "--format", "json"])
-        .ok()
-        .json();
+    let exported = room.run(["export", prefix, "--format", "json"]).ok().json();
     let members = exported.as_object().unwrap().iter();
     let value = |member: &serde_json::Value| member["value"].as_str().unwrap().to_owned();
     members

@@ -167,7 +167,10 @@ fn a_workspace_changes_quotas_key_by_key() {
 
     let wrong = "quotas = { calls-per-second = 5 }\n[workspace.w.quotas]\ncalls-per-second = 0";
     let told = parse(wrong, Some("w")).unwrap_err();
-    assert!(told.starts_with("3:20: 'calls-per-second' must be from 1"), "{told}");
+    assert!(
+        told.starts_with("3:20: 'calls-per-second' must be from 1"),
+        "{told}"
+    );
     assert!(parse(wrong, None).is_ok());
 }
 

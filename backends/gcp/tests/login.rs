@@ -77,7 +77,10 @@ async fn a_key_file_with_another_private_key_is_refused() {
         assert!(pem.all(|line| !shown.contains(line)), "{shown}");
         let requests = server.requests();
         let token = keys::bearer(&requests[0]).unwrap();
-        assert!(token.split('.').all(|part| !shown.contains(part)), "{shown}");
+        assert!(
+            token.split('.').all(|part| !shown.contains(part)),
+            "{shown}"
+        );
     }
     assert_eq!(server.requests().len(), 2, "each call is made once");
 }

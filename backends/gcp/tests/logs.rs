@@ -67,7 +67,10 @@ async fn nothing_secret_is_logged() {
     let subject = file(&dir, "subject", SUBJECT);
     let credentials = |name: &str, text: &str| Auth::credentials_file(file(&dir, name, text));
     let given = credentials("given.json", &common::federated(&subject, &sts.url()));
-    let refused = credentials("refused.json", &common::federated(&subject, &refusing.url()));
+    let refused = credentials(
+        "refused.json",
+        &common::federated(&subject, &refusing.url()),
+    );
     let signed = Auth::key_file(file(&dir, "key.json", &keys::file("k1", "k1")));
     let mut config = settings(&server.wire.url());
     config.ca_file = Some(file(&dir, "ca.pem", identity.authority()));

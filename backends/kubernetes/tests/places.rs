@@ -290,10 +290,7 @@ fn judged_files() -> Result<(), Failed> {
 fn missing_file() -> Result<(), Failed> {
     let (home, left) = (Home::new(), server());
     home.write(".kube/config", &kubeconfig(&left, "left"));
-    let said = said(&[
-        ("HOME", home.path()),
-        ("KUBECONFIG", "/nowhere/kubeconfig"),
-    ]);
+    let said = said(&[("HOME", home.path()), ("KUBECONFIG", "/nowhere/kubeconfig")]);
     assert!(said.starts_with("opening: Config no file that"), "{said}");
     assert!(said.contains("$KUBECONFIG"), "{said}");
     assert!(left.requests().is_empty());

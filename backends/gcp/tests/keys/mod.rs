@@ -103,7 +103,10 @@ pub(crate) fn accept(token: &str, known: &[&str]) -> Result<(), &'static str> {
     }
     // Nothing that the token claims counts before this.
     UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key(&id).public.as_slice())
-        .verify(format!("{header}.{claims}").as_bytes(), &decoded(signature)?)
+        .verify(
+            format!("{header}.{claims}").as_bytes(),
+            &decoded(signature)?,
+        )
         .map_err(|_| "a signature of another key")?;
     for claim in ["iss", "sub"] {
         if text(&about, claim).as_deref() != Some(EMAIL) {
@@ -120,7 +123,10 @@ pub(crate) fn accept(token: &str, known: &[&str]) -> Result<(), &'static str> {
     if to - from > HOUR + SLACK {
         return Err("for too long");
     }
-    match (text(&about, "scope").as_deref(), text(&about, "aud").as_deref()) {
+    match (
+        text(&about, "scope").as_deref(),
+        text(&about, "aud").as_deref(),
+    ) {
         (Some(SCOPE), None) | (None, Some(AUDIENCE)) => Ok(()),
         _ => Err("for another service"),
     }

@@ -107,8 +107,10 @@ impl Refused {
 
 fn answer(state: &mut State, request: &Request) -> Reply {
     match route(state, request) {
-        Ok(value) => Reply::json(200, &value.to_string())
-            .with_header("date", "Sat, 28 Nov 2026 02:00:00 GMT"),
+        Ok(value) => {
+            let now = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+            Reply::json(200, &value.to_string()).with_header("date", &now.to_string())
+        }
         Err(refused) => refused.reply(),
     }
 }
