@@ -9,6 +9,7 @@
 
 mod fake;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,42 @@ async fn a_read_is_one_call_and_a_write_is_two() {
     fake.forget_requests();
     put(&store, "a", b"y").await.unwrap();
     assert_eq!(paths_asked(&fake), ["GET /secrets/a/", "PUT /secrets/a"]);
+}
+
+/// The service has no call for many. On top comes, once, the login, and a challenge for each of the
+/// reads that begin before it.
+#[tokio::test]
+async fn a_hundred_at_once_are_a_hundred_requests() {
+    let fake = Fake::start(Clock::Steps);
+    let names: Vec<_> = (0..100).map(|n| path(&format!("n{n}"))).collect();
+    for name in &names {
+        fake.state().put(name.as_str(), name.as_str());
+    }
+    let store = open(&fake).await;
+    for cold in [true, false] {
+        fake.forget_requests();
+        for (name, answer) in names.iter().zip(store.get_many(&names).await) {
+            assert_eq!(answer.unwrap().value.expose(), name.as_str().as_bytes());
+        }
+        let asked = fake.requests();
+        let (reads, others): (Vec<_>, Vec<_>) = asked
+            .iter()
+            .partition(|r| r.method == "GET" && r.header("authorization").is_some());
+        assert_eq!(reads.len(), 100);
+        let read: BTreeSet<_> = reads.iter().map(|r| r.path().to_owned()).collect();
+        let each: BTreeSet<_> = names.iter().map(|n| format!("/secrets/{n}/")).collect();
+        assert_eq!(read, each);
+        let (logins, challenges): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|r| r.path().ends_with("/oauth2/v2.0/token"));
+        match cold {
+            true => {
+                assert!((1..=2).contains(&logins.len()), "{} logins", logins.len());
+                assert!((1..=16).contains(&challenges.len()));
+            }
+            false => assert!(logins.is_empty() && challenges.is_empty()),
+        }
+    }
 }
 
 /// The login is asked for once, and again when the vault says that its token is no good any more.

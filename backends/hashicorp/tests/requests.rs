@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -48,6 +49,25 @@ async fn a_get_is_one_request_once_the_engine_is_known() {
         assert_eq!(request.header("x-vault-request"), Some("true"));
         assert!(request.header("referer").is_none());
     }
+}
+
+/// The engine has no call for many. The token is looked at once, whoever of them is first.
+#[tokio::test]
+async fn a_hundred_at_once_are_a_hundred_requests() {
+    let server = answering(Reply::json(200, &secret(VALUE)));
+    let (store, _dir) = store(&server).await;
+    let names: Vec<_> = (0..100).map(|n| path(&format!("n/{n}"))).collect();
+    for answer in store.get_many(&names).await {
+        assert_eq!(answer.unwrap().value.expose(), VALUE.as_bytes());
+    }
+    let (lookups, reads): (Vec<_>, Vec<_>) = server.requests().into_iter().partition(is_lookup);
+    assert_eq!(lookups.len(), 1);
+    assert_eq!(reads.len(), 100);
+    assert!(reads.iter().all(|request| request.method == "GET"));
+    let read: BTreeSet<_> = reads.into_iter().map(|request| request.target).collect();
+    let at = |name: &SecretPath| format!("/v1/team/secret/data/app/{name}");
+    let each: BTreeSet<_> = names.iter().map(at).collect();
+    assert_eq!(read, each);
 }
 
 #[tokio::test(flavor = "multi_thread")]
