@@ -45,9 +45,10 @@ pub(crate) fn respond(state: &mut State, request: &Request) -> Reply {
         .split_once('?')
         .map_or("", |(_, query)| query);
     let call = Call {
-        level: match state.soft_delete {
-            true => "Recoverable+Purgeable",
-            false => "Purgeable",
+        level: match (state.soft_delete, state.purge_protected) {
+            (true, false) => "Recoverable+Purgeable",
+            (true, true) => "Recoverable",
+            (false, _) => "Purgeable",
         },
         request,
         base: format!("https://{}", request.header("host").unwrap_or_default()),
@@ -314,13 +315,24 @@ fn recover(state: &mut State, call: &Call<'_>, name: &str) -> Answer {
     Ok(Reply::json(200, &answer.to_string()))
 }
 
+/// The refusals are those that users of the real service report: the recordings have none.
 fn purge(state: &mut State, name: &str) -> Answer {
-    match state.look(name).map(|stored| stored.phase) {
-        Some(Phase::Deleted { .. }) => {
-            state.secrets.remove(&name.to_ascii_lowercase());
+    let (lag, protected) = (state.purge_lag, state.purge_protected);
+    match state.look(name) {
+        Some(stored) if matches!(stored.phase, Phase::Deleted { .. }) => {
+            if protected {
+                let text = "Operation \"purge\" is not allowed: purge protection is enabled.";
+                return Err(Reply::json(403, &error("Forbidden", text, None)));
+            }
+            match lag {
+                0 => drop(state.secrets.remove(&name.to_ascii_lowercase())),
+                lag => stored.phase = Phase::Purging { left: lag - 1 },
+            }
             Ok(Reply::status(204))
         }
-        Some(Phase::Deleting { .. }) => Err(conflict("ObjectIsBeingDeleted")),
+        Some(stored) if matches!(stored.phase, Phase::Deleting { .. }) => {
+            Err(conflict("ObjectIsBeingDeleted"))
+        }
         _ => Err(missing("Deleted Secret", name)),
     }
 }
@@ -348,7 +360,7 @@ fn restore(state: &mut State, call: &Call<'_>) -> Answer {
     let whole = whole.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let whole = whole.ok_or_else(|| bad("The backup blob is malformed"))?;
     let name = whole["name"].as_str().unwrap_or_default().to_owned();
-    if state.secrets.contains_key(&name.to_ascii_lowercase()) {
+    if state.look(&name).is_some() {
         return Err(conflict("SecretAlreadyExists"));
     }
     let mut versions = Vec::new();
@@ -391,7 +403,9 @@ fn held(state: &mut State, name: &str) -> Result<(), Reply> {
     match state.look(name).map(|stored| stored.phase) {
         None | Some(Phase::Active) => Ok(()),
         Some(Phase::Deleted { .. }) => Err(conflict("ObjectIsDeletedButRecoverable")),
-        Some(Phase::Deleting { .. }) => Err(conflict("ObjectIsBeingDeleted")),
+        Some(Phase::Deleting { .. } | Phase::Purging { .. }) => {
+            Err(conflict("ObjectIsBeingDeleted"))
+        }
         Some(Phase::Recovering { .. }) => Err(conflict("ObjectIsBeingRecovered")),
     }
 }

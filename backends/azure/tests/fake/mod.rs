@@ -64,10 +64,15 @@ pub(crate) struct State {
     started: u64,
     /// How many requests about a name see a delete or recovery of it still under way.
     pub(crate) lag: u32,
+    /// How many requests about a name see a purge of it still under way. None unless a test says
+    /// so: Microsoft's samples wait by the clock.
+    pub(crate) purge_lag: u32,
     /// The most items of a page.
     pub(crate) page: usize,
     /// Whether deleted secrets are kept; else a delete is for good.
     pub(crate) soft_delete: bool,
+    /// Whether deleted secrets cannot be purged.
+    pub(crate) purge_protected: bool,
     /// Whether the versions of a deleted secret are none, rather than not found.
     pub(crate) no_versions_of_deleted: bool,
     /// The operations that are refused.
@@ -106,8 +111,10 @@ impl Fake {
             ahead: 0,
             started: local_seconds(),
             lag: 2,
+            purge_lag: 0,
             page: 25,
             soft_delete: true,
+            purge_protected: false,
             no_versions_of_deleted: true,
             denied: Vec::new(),
             throttled: 0,

@@ -34,17 +34,25 @@ pub(crate) enum Phase {
     Deleting { left: u32, at: u64 },
     Deleted { at: u64 },
     Recovering { left: u32 },
+    /// Neither here nor deleted, and the name cannot be written yet.
+    Purging { left: u32 },
 }
 
 impl State {
     /// The secret of a name as it is now; whatever is under way comes a step nearer to its end.
     pub(crate) fn look(&mut self, name: &str) -> Option<&mut Stored> {
-        let stored = self.secrets.get_mut(&name.to_ascii_lowercase())?;
+        let key = name.to_ascii_lowercase();
+        if self.secrets.get(&key)?.phase == (Phase::Purging { left: 0 }) {
+            self.secrets.remove(&key);
+            return None;
+        }
+        let stored = self.secrets.get_mut(&key)?;
         stored.phase = match stored.phase {
             Phase::Deleting { left: 0, at } => Phase::Deleted { at },
             Phase::Deleting { left, at } => Phase::Deleting { left: left - 1, at },
             Phase::Recovering { left: 0 } => Phase::Active,
             Phase::Recovering { left } => Phase::Recovering { left: left - 1 },
+            Phase::Purging { left } => Phase::Purging { left: left - 1 },
             settled => settled,
         };
         Some(stored)
