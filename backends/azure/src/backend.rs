@@ -93,6 +93,8 @@ impl Inner {
         };
         let http = Http::new(route, authorities, Some(Arc::clone(&clock)));
         let vault = Vault::new(&place, Arc::clone(&credential), options(http)?, clock)?;
+        // The service purges a secret with all of its versions, and none of them alone.
+        let purges = config.delete == Deletion::Purge;
         Ok(Self {
             vault,
             names,
@@ -110,9 +112,9 @@ impl Inner {
                 versions: VersionNumbers::Increasing,
                 restarts: false,
                 compare_and_set: CompareAndSet::None,
-                undelete: true,
+                undelete: !purges,
                 destroy: false,
-                delete_version: true,
+                delete_version: !purges,
                 metadata: true,
                 expiry: true,
             },
@@ -145,7 +147,17 @@ impl Inner {
 
     /// A soft-deleted secret. One that this process has just deleted is waited for.
     pub(crate) async fn deleted(&self, path: &SecretPath, name: &str) -> Result<Deleted> {
-        let mut pause = Pause::new(self.settle);
+        self.deleted_within(path, name, &mut Pause::new(self.settle))
+            .await
+    }
+
+    /// The same within a wait that goes on.
+    pub(crate) async fn deleted_within(
+        &self,
+        path: &SecretPath,
+        name: &str,
+        pause: &mut Pause,
+    ) -> Result<Deleted> {
         while pause.wait().await {
             match self.vault.deleted(name).await {
                 Ok(deleted) => {
@@ -326,7 +338,8 @@ impl Versioning for AzureBackend {
     async fn destroy(&self, _: &SecretPath, _: u64) -> strongroom_backend::Result<Change> {
         Err(Error::new(
             ErrorKind::Unsupported,
-            "Key Vault cannot destroy one version: delete the secret and purge it",
+            "Key Vault cannot destroy one version: with `delete = \"purge\"` a delete destroys a \
+             secret as a whole",
         ))
     }
 

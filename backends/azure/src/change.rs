@@ -5,7 +5,7 @@ use strongroom_backend::{Change, Metadata, PutOptions, SecretPath, SecretValue};
 
 use crate::backend::Inner;
 use crate::config::Deletion;
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Held, Result};
 use crate::pause::Pause;
 use crate::record::{Life, Record};
 use crate::stored::Stored;
@@ -58,7 +58,7 @@ impl Inner {
         loop {
             if let Some(before) = &before {
                 self.owned(path, &before.tags)?;
-                tokio::time::sleep(self.vault.clock.until_past(before.number)).await;
+                self.pass(before.number).await;
             }
             let (tags, exp) = self.tags_of(path, before.as_ref(), options)?;
             let content_type = before.as_ref().and_then(|b| b.content_type.as_deref());
@@ -81,10 +81,17 @@ impl Inner {
                     rewritten = true;
                     before = Some(version);
                 }
-                Err(Fault::Held(_)) => before = self.release(path, &name, &mut pause).await?,
+                Err(Fault::Held(held)) => {
+                    before = self.release(path, &name, held, &mut pause).await?;
+                }
                 Err(fault) => return Err(fault),
             }
         }
+    }
+
+    /// Waits until the second of a version is over: the next one then has a higher number.
+    async fn pass(&self, second: u64) {
+        tokio::time::sleep(self.vault.clock.until_past(second)).await;
     }
 
     /// The tags of a new version, and the seconds of its expiry.
@@ -118,11 +125,13 @@ impl Inner {
     }
 
     /// Makes the name of a deleted secret free for a write: recovers it with all of its versions
-    /// disabled. Refuses where the newest is not: it would be current until the write.
+    /// disabled. Refuses where the newest is not: it would be current until the write. None where
+    /// there is nothing to recover: only a write tells a purge that is over from one under way.
     async fn release(
         &self,
         path: &SecretPath,
         name: &str,
+        mut held: Held,
         pause: &mut Pause,
     ) -> Result<Option<Version>> {
         while pause.wait().await {
@@ -133,11 +142,15 @@ impl Inner {
                         return Err(Fault::DeletedElsewhere);
                     }
                     self.recover(name).await?;
+                    held = Held::BeingRecovered;
                 }
                 Err(Fault::NotFound) => {}
                 Err(fault) => return Err(fault),
             }
             let Some(record) = Record::new(self.vault.versions(name).await?) else {
+                if held == Held::BeingDeleted {
+                    return Ok(None);
+                }
                 continue;
             };
             if record.current().is_none() {
@@ -175,6 +188,11 @@ impl Inner {
 
     /// Deletes one version: disables it.
     pub(crate) async fn delete_version(&self, path: &SecretPath, number: u64) -> Result<Change> {
+        if self.deletion == Deletion::Purge {
+            return Err(Fault::Unsupported(
+                "Key Vault cannot purge one version: delete the secret",
+            ));
+        }
         let name = self.name(path)?;
         let _turn = self.turns.take(&name).await;
         let record = self.record(path, &name).await?.ok_or(Fault::NotFound)?;
@@ -191,15 +209,25 @@ impl Inner {
         Ok(changed(number))
     }
 
-    /// Deletes the secret: disables every version, the newest first, and then deletes it. Where
-    /// this is broken off after the first call there is no current version any more.
+    /// Deletes the secret: disables every version, the newest first, and then deletes and, where
+    /// the settings say so, purges it. Where this is broken off after the first call there is no
+    /// current version any more, and a purge that is missing is made by the next delete.
     pub(crate) async fn delete_secret(&self, path: &SecretPath) -> Result<Change> {
         let name = self.name(path)?;
         let _turn = self.turns.take(&name).await;
-        let record = self.record(path, &name).await?.ok_or(Fault::NotFound)?;
+        let purges = self.deletion == Deletion::Purge;
+        let record = match self.record(path, &name).await? {
+            Some(record) => record,
+            None if purges => return Ok(changed(self.purge(path, &name).await?)),
+            None => return Err(Fault::NotFound),
+        };
         let newest = record.newest();
         let live: Vec<_> = record.versions().filter(|v| v.enabled).collect();
-        let deleted = live.first().ok_or(Fault::NotFound)?.number;
+        let deleted = match live.first() {
+            Some(version) => version.number,
+            None if purges => newest.number,
+            None => return Err(Fault::NotFound),
+        };
 
         let mut tags = newest.tags.clone();
         if newest.enabled {
@@ -217,24 +245,75 @@ impl Inner {
         });
         self.update_all(&name, older.collect()).await?;
 
-        if self.deletion == Deletion::Soft && newest.recoverable {
-            match self.vault.delete(&name).await {
-                Ok(()) | Err(Fault::NotFound | Fault::Held(_)) => self.recent.add(&name),
-                // Nobody can read it any more, which is what was asked for.
-                Err(fault) if fault.is_temporary() => {
-                    tracing::warn!(%fault, "a deleted secret stays in the vault, disabled");
-                }
-                Err(fault) => {
-                    self.enable(&name, &record, &live).await?;
-                    return Err(fault);
+        let asks_service = match self.deletion {
+            Deletion::Soft => newest.recoverable,
+            Deletion::Disable => false,
+            Deletion::Purge => true,
+        };
+        if !asks_service {
+            return Ok(changed(deleted));
+        }
+        if !newest.recoverable {
+            // This delete is for good, so that numbers are minded as before a purge.
+            self.pass(newest.number).await;
+        }
+        match self.vault.delete(&name).await {
+            Ok(()) | Err(Fault::NotFound | Fault::Held(_)) => {
+                if newest.recoverable {
+                    self.recent.add(&name);
                 }
             }
+            Err(fault) if fault.is_temporary() && purges => return Err(Fault::not_purged(fault)),
+            // Nobody can read it any more, which is what was asked for.
+            Err(fault) if fault.is_temporary() => {
+                tracing::warn!(%fault, "a deleted secret stays in the vault, disabled");
+            }
+            Err(fault) => {
+                self.enable(&name, &record, &live).await?;
+                return Err(fault);
+            }
+        }
+        if purges && newest.recoverable {
+            let purge = self.purge(path, &name).await;
+            purge.map_err(Fault::not_purged)?;
         }
         Ok(changed(deleted))
     }
 
+    /// Purges a deleted secret, once the service is done with its delete, and returns the number of
+    /// its newest version. Nothing tells how high numbers were after it, so their second is over
+    /// before it. `NotFound` where no secret of this name is deleted.
+    async fn purge(&self, path: &SecretPath, name: &str) -> Result<u64> {
+        let mut pause = Pause::new(self.settle);
+        let newest = self.deleted_within(path, name, &mut pause).await?.newest;
+        if !newest.purgeable {
+            return Err(Fault::not_purged(Fault::PurgeProtected));
+        }
+        self.pass(newest.number).await;
+        loop {
+            match self.vault.purge(name).await {
+                Ok(()) => {
+                    self.recent.remove(name);
+                    return Ok(newest.number);
+                }
+                // It was shown as deleted and is not everywhere yet, or somebody recovers it.
+                Err(Fault::Held(_) | Fault::NotFound) => {
+                    if !pause.wait().await {
+                        return Err(Fault::not_purged(Fault::Busy(STILL_BUSY)));
+                    }
+                }
+                Err(fault) => return Err(Fault::not_purged(fault)),
+            }
+        }
+    }
+
     /// Takes back a delete of the secret, or of one version.
     pub(crate) async fn undelete(&self, path: &SecretPath, number: Option<u64>) -> Result<Change> {
+        if self.deletion == Deletion::Purge {
+            return Err(Fault::Unsupported(
+                "with `delete = \"purge\"` no delete is taken back",
+            ));
+        }
         let name = self.name(path)?;
         let _turn = self.turns.take(&name).await;
         let record = match self.record(path, &name).await? {

@@ -28,7 +28,7 @@ impl Inner {
         ));
         let some = self.vault.some_names().await?;
         lines.push("the vault's TLS certificate is trusted, and it accepts the token".to_owned());
-        lines.push(match some {
+        lines.push(match some.len() {
             0 => "may list secrets: there are none".to_owned(),
             _ => "may list secrets: there are some".to_owned(),
         });
@@ -36,8 +36,15 @@ impl Inner {
             let line = clock::compared(ahead, SKEW, "its tokens look expired");
             lines.push(line.map_err(|apart| Fault::Clock(apart.to_string()))?);
         }
-        if self.deletion == Deletion::Disable {
-            lines.push("deleted secrets stay in the vault, disabled".to_owned());
+        match self.deletion {
+            Deletion::Soft => {}
+            Deletion::Disable => {
+                lines.push("deleted secrets stay in the vault, disabled".to_owned());
+            }
+            Deletion::Purge if some.iter().any(|listed| !listed.purgeable) => {
+                return Err(Fault::PurgeProtected);
+            }
+            Deletion::Purge => lines.push("deleted secrets are purged".to_owned()),
         }
         Ok(lines)
     }

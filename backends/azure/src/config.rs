@@ -81,7 +81,7 @@ impl Config {
     }
 }
 
-/// What a delete of a whole secret does in the vault. In both, every version is disabled first, so
+/// What a delete of a whole secret does in the vault. Each time every version is disabled first, so
 /// that whatever brings the secret back brings no value back by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -94,6 +94,13 @@ pub enum Deletion {
     Soft,
     /// The disabled versions stay where they are. Nothing waits, and nothing is ever purged.
     Disable,
+    /// The secret is gone for good: it is deleted and, once the service is done with that, purged.
+    /// Nothing is taken back, and no version is deleted alone, since Key Vault purges secrets as a
+    /// whole. It needs the permission to purge, and a vault without purge protection; where that is
+    /// missing, the delete fails and leaves a soft-deleted secret whose versions are disabled.
+    /// `settle` and the vault's deadline should leave the service its half a minute; a delete that
+    /// ran out of it is repeated.
+    Purge,
 }
 
 /// How to authenticate; `auth = "..."` or `auth = { ... }`.
@@ -281,6 +288,21 @@ mod tests {
                 secret: ClientSecret::File("f".into()),
             }
         );
+    }
+
+    #[test]
+    fn nothing_is_purged_unless_the_settings_say_so() {
+        let delete = |text: &str| parse(text).map(|config| config.delete);
+        assert_eq!(delete("vault = 'v'").unwrap(), Deletion::Soft);
+        for (text, deletion) in [
+            ("soft", Deletion::Soft),
+            ("disable", Deletion::Disable),
+            ("purge", Deletion::Purge),
+        ] {
+            let told = delete(&format!("vault = 'v'\ndelete = '{text}'"));
+            assert_eq!(told.unwrap(), deletion);
+        }
+        assert!(delete("vault = 'v'\ndelete = 'Purge'").is_err());
     }
 
     #[test]

@@ -52,6 +52,16 @@ pub(crate) enum Fault {
          bring that version back for a moment: undelete it first, or purge it"
     )]
     DeletedElsewhere,
+    #[error(
+        "no value of this secret can be read any more, but it is not purged: {}",
+        unpurged_text(.0)
+    )]
+    NotPurged(Box<Self>),
+    #[error(
+        "the vault has purge protection, so it keeps what is deleted until its retention time is over: \
+         set `delete` to \"soft\" or \"disable\""
+    )]
+    PurgeProtected,
     #[error("{0}")]
     Busy(&'static str),
     #[error("the vault's name is held: {0:?}")]
@@ -92,10 +102,19 @@ pub(crate) enum Held {
 }
 
 impl Fault {
+    /// What kept a secret that is deleted from being purged.
+    pub(crate) fn not_purged(why: Self) -> Self {
+        match why {
+            Self::NotPurged(_) => why,
+            why => Self::NotPurged(Box::new(why)),
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_) | Self::NoAuth => ErrorKind::Config,
-            Self::Refused(_) => ErrorKind::PermissionDenied,
+            Self::Refused(_) | Self::PurgeProtected => ErrorKind::PermissionDenied,
+            Self::NotPurged(why) => why.kind(),
             Self::NotFound | Self::Disabled => ErrorKind::NotFound,
             Self::Invalid(_) => ErrorKind::InvalidArgument,
             Self::TooLarge(limit) => ErrorKind::TooLarge(*limit),
@@ -125,13 +144,22 @@ impl Fault {
     pub(crate) fn is_temporary(&self) -> bool {
         matches!(self.kind(), ErrorKind::Unavailable)
     }
+
+    /// Whether it is the state of this one secret, and not of the vault.
+    fn is_contention(&self) -> bool {
+        match self {
+            Self::Busy(_) | Self::Held(_) => true,
+            Self::NotPurged(why) => why.is_contention(),
+            _ => false,
+        }
+    }
 }
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Busy(_) | Fault::Held(_) => Self::contended(fault.to_string()),
-            _ => Self::new(fault.kind(), fault.to_string()),
+        match fault.is_contention() {
+            true => Self::contended(fault.to_string()),
+            false => Self::new(fault.kind(), fault.to_string()),
         }
     }
 }
@@ -238,7 +266,7 @@ fn is_code(code: &str) -> bool {
 fn service_text(status: u16, code: &str) -> String {
     let means = match status {
         401 => "the vault does not accept the token: check the tenant and that the token is fresh",
-        403 if code.contains("Firewall") || code.contains("Connection") => {
+        403 if is_network(code) => {
             "the vault's firewall does not let this machine in"
         }
         403 => {
@@ -250,6 +278,27 @@ fn service_text(status: u16, code: &str) -> String {
         500.. => "the vault has a problem of its own",
         _ => "the vault refused the request",
     };
+    coded(means, status, code)
+}
+
+/// The permission to purge is one of its own, which those that delete need not have.
+fn unpurged_text(why: &Fault) -> String {
+    match why {
+        Fault::Service { status: 403, code } if !is_network(code) => {
+            let means = "the identity needs the permission 'purge' for secrets: give it a role that has it, \
+                 such as 'Key Vault Secrets Officer', or name it in the vault's access policy, and \
+                 delete the secret again";
+            coded(means, 403, code)
+        }
+        why => why.to_string(),
+    }
+}
+
+fn is_network(code: &str) -> bool {
+    code.contains("Firewall") || code.contains("Connection")
+}
+
+fn coded(means: &str, status: u16, code: &str) -> String {
     match code {
         "" => format!("{means} (status {status})"),
         code => format!("{means} (status {status}, {code})"),
@@ -265,10 +314,7 @@ fn login_text(status: u16, code: &str) -> String {
         _ if status >= 500 || status == 429 => "the login service cannot answer now",
         _ => "the login service refused: check tenant, client and its secret",
     };
-    match code {
-        "" => format!("{means} (status {status})"),
-        code => format!("{means} (status {status}, {code})"),
-    }
+    coded(means, status, code)
 }
 
 #[cfg(test)]
@@ -325,8 +371,26 @@ mod tests {
             let error = Error::from(fault);
             assert!(error.is_temporary() && error.is_contended(), "{error}");
         }
+        let unpurged = Error::from(Fault::not_purged(Fault::Busy("others")));
+        assert!(unpurged.is_temporary() && unpurged.is_contended());
+        let slow = Error::from(Fault::not_purged(Fault::Slow));
+        assert!(slow.is_temporary() && !slow.is_contended());
         let slow = Error::from(Fault::Slow);
         assert!(slow.is_temporary() && !slow.is_contended());
+    }
+
+    #[test]
+    fn what_was_not_purged_says_why_once() {
+        let refused = r#"{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByRbac"}}}"#;
+        let fault = Fault::not_purged(Fault::not_purged(service(403, refused.as_bytes())));
+        let error = Error::from(fault);
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        let text = error.to_string();
+        assert_eq!(text.matches("not purged").count(), 1, "{text}");
+        assert!(text.contains("permission 'purge'"), "{text}");
+        let firewall = r#"{"error":{"code":"ForbiddenByFirewall"}}"#;
+        let error = Error::from(Fault::not_purged(service(403, firewall.as_bytes())));
+        assert!(error.to_string().contains("firewall"), "{error}");
     }
 
     #[test]

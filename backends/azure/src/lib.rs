@@ -33,8 +33,17 @@
 //! over, since recovering it would bring its value back: undelete or purge it first.
 //!
 //! Of a soft-deleted secret the service tells its newest version only; the numbers of some forty
-//! older ones are kept in a tag. One version cannot be destroyed, and purging is left to the vault's
-//! retention and its administrators.
+//! older ones are kept in a tag.
+//!
+//! One version cannot be destroyed: Key Vault purges a secret with all of its versions. With
+//! `delete = "purge"` a delete of the secret does that, once the service is done with its soft
+//! delete, which takes up to half a minute: set [`Config::settle`] and the vault's `deadline` to
+//! more. There is then no undelete, and no delete of one version. What was not purged (no
+//! permission, purge protection, no time) stays deleted with its versions disabled, the error says
+//! so, and the next delete purges it; a secret that another tool soft-deleted likewise. After a
+//! purge nothing tells which numbers there were: it waits until the second of the newest is over,
+//! so that numbers go on. The service holds the name for some seconds more; a write within them
+//! waits for [`Config::settle`].
 //!
 //! # Expiry and metadata
 //!

@@ -162,6 +162,7 @@ mod tests {
             expires: None,
             content_type: None,
             recoverable: true,
+            purgeable: true,
             tags: Tags::default(),
         }
     }

@@ -350,6 +350,10 @@ async fn replay(vault: &Vault, left: &[Exchange]) -> (&'static str, usize) {
             vault.recover(name).await.unwrap();
             ("recover", 1)
         }
+        ("DELETE", ["deletedsecrets", name]) => {
+            vault.purge(name).await.unwrap();
+            ("purge", 1)
+        }
         other => replay_unused(vault, left, other).await,
     }
 }
@@ -361,11 +365,6 @@ async fn replay_unused(
     asked: (&str, &[&str]),
 ) -> (&'static str, usize) {
     match asked {
-        ("DELETE", ["deletedsecrets", name]) => {
-            let purge = vault.client().purge_deleted_secret(name, None);
-            purge.await.unwrap();
-            ("purge", 1)
-        }
         ("GET", ["deletedsecrets"]) => {
             let pager = vault.client().list_deleted_secret_properties(None).unwrap();
             let deleted: Vec<_> = pager.try_collect().await.unwrap();
@@ -419,6 +418,7 @@ fn same(version: &Version, recorded: &Value) {
     assert_eq!(version.updated, attributes["updated"]);
     let level = attributes["recoveryLevel"].as_str().unwrap();
     assert_eq!(version.recoverable, level != "Purgeable");
+    assert_eq!(version.purgeable, level != "Recoverable");
     assert_eq!(version.expires, attributes["exp"].as_u64());
     assert_eq!(
         version.content_type.as_deref(),

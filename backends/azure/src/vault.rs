@@ -50,6 +50,8 @@ pub(crate) struct Version {
     pub(crate) content_type: Option<String>,
     /// Whether the vault keeps what is deleted. Old vaults have no soft delete.
     pub(crate) recoverable: bool,
+    /// Whether what is deleted can be purged. With purge protection it cannot.
+    pub(crate) purgeable: bool,
     pub(crate) tags: Tags,
 }
 
@@ -72,6 +74,7 @@ pub(crate) struct Deleted {
 pub(crate) struct Listed {
     pub(crate) name: String,
     pub(crate) enabled: bool,
+    pub(crate) purgeable: bool,
     pub(crate) tags: Tags,
 }
 
@@ -198,6 +201,14 @@ impl Vault {
         Ok(())
     }
 
+    /// Purges a soft-deleted secret with all of its versions; `Held` while its delete is under way.
+    /// For some seconds after it the name still cannot be written.
+    pub(crate) async fn purge(&self, name: &str) -> Result<()> {
+        legal(name)?;
+        within(self.client.purge_deleted_secret(name, None)).await?;
+        Ok(())
+    }
+
     /// Every version, in no order; none where the secret is not there or is deleted.
     pub(crate) async fn versions(&self, name: &str) -> Result<Vec<Version>> {
         legal(name)?;
@@ -237,15 +248,15 @@ impl Vault {
     }
 
     /// The first few names, to see whether listing is allowed.
-    pub(crate) async fn some_names(&self) -> Result<usize> {
+    pub(crate) async fn some_names(&self) -> Result<Vec<Listed>> {
         let options = SecretClientListSecretPropertiesOptions {
             maxresults: Some(1),
             ..SecretClientListSecretPropertiesOptions::default()
         };
         let pages = self.client.list_secret_properties(Some(options))?;
         match within_some(pages.into_pages().next()).await {
-            None => Ok(0),
-            Some(page) => Ok(listed(page?.into_model()?)?.len()),
+            None => Ok(Vec::new()),
+            Some(page) => listed(page?.into_model()?),
         }
     }
 
@@ -320,7 +331,6 @@ fn version(
 ) -> Result<Version> {
     let attributes = attributes.ok_or(MALFORMED)?;
     let id = id.as_deref().and_then(|id| identity(id, name));
-    let level = attributes.recovery_level.as_ref();
     let number = attributes.created.and_then(seconds).ok_or(MALFORMED)?;
     Ok(Version {
         id: id.ok_or(MALFORMED)?,
@@ -329,9 +339,16 @@ fn version(
         enabled: attributes.enabled.unwrap_or(true),
         expires: attributes.expires.and_then(seconds),
         content_type,
-        recoverable: level.is_none_or(|level| level.as_ref().contains("Recoverable")),
+        recoverable: allows(&attributes, "Recoverable"),
+        purgeable: allows(&attributes, "Purgeable"),
         tags: Tags::from_service(tags.unwrap_or_default()),
     })
+}
+
+/// Whether the vault allows this with what is deleted, or does not say.
+fn allows(attributes: &SecretAttributes, what: &str) -> bool {
+    let level = attributes.recovery_level.as_ref();
+    level.is_none_or(|level| level.as_ref().contains(what))
 }
 
 /// The id of the version in `https://<vault>/secrets/<name>/<id>`; none where it is of another
@@ -357,9 +374,11 @@ fn listed(page: ListSecretPropertiesResult) -> Result<Vec<Listed>> {
             let name = segments.nth(1)?;
             is_legal(name).then(|| name.to_owned())
         });
+        let attributes = item.attributes.unwrap_or_default();
         listed.push(Listed {
             name: name.ok_or(MALFORMED)?,
-            enabled: item.attributes.and_then(|a| a.enabled).unwrap_or(true),
+            enabled: attributes.enabled.unwrap_or(true),
+            purgeable: allows(&attributes, "Purgeable"),
             tags: Tags::from_service(item.tags.unwrap_or_default()),
         });
     }

@@ -22,6 +22,7 @@ use strongroom_backend_testkit::{Fixture, Target, trials};
 fn main() -> ExitCode {
     let mut all = trials(target("azure", Deletion::Soft));
     all.extend(trials(target("azure-disable", Deletion::Disable)));
+    all.extend(trials(target("azure-purge", Deletion::Purge)));
     libtest_mimic::run(&Arguments::from_args(), all).exit_code()
 }
 
@@ -33,6 +34,7 @@ fn target(name: &str, deletion: Deletion) -> Target {
         config.settle = 30;
         // Pages are crossed, and both ways to say that a deleted secret has no versions are met.
         fake.state().page = 7;
+        fake.state().purge_lag = 4;
         fake.state().no_versions_of_deleted = deletion == Deletion::Soft;
         let store = AzureBackend::open(&config, fake.folder()).await?;
         Ok(Fixture::new(Arc::new(store)).keeping(fake))
