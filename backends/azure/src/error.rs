@@ -266,9 +266,7 @@ fn is_code(code: &str) -> bool {
 fn service_text(status: u16, code: &str) -> String {
     let means = match status {
         401 => "the vault does not accept the token: check the tenant and that the token is fresh",
-        403 if is_network(code) => {
-            "the vault's firewall does not let this machine in"
-        }
+        403 if is_network(code) => "the vault's firewall does not let this machine in",
         403 => {
             "the identity may not do this: give it a role such as 'Key Vault Secrets Officer', or the \
              permission in the vault's access policy"

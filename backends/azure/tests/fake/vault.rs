@@ -31,11 +31,20 @@ pub(crate) struct Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Active,
-    Deleting { left: u32, at: u64 },
-    Deleted { at: u64 },
-    Recovering { left: u32 },
+    Deleting {
+        left: u32,
+        at: u64,
+    },
+    Deleted {
+        at: u64,
+    },
+    Recovering {
+        left: u32,
+    },
     /// Neither here nor deleted, and the name cannot be written yet.
-    Purging { left: u32 },
+    Purging {
+        left: u32,
+    },
 }
 
 impl State {
