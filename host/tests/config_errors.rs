@@ -560,7 +560,8 @@ fn chains_of_chains_are_walked_once() {
         }
         text
     };
-    parse(text(8).as_bytes()).unwrap();
+    let error = parse(text(8).as_bytes()).unwrap_err();
+    assert!(error.contains("may ask more than 64 vaults"), "{error}");
     let error = parse(text(60).as_bytes()).unwrap_err();
     assert!(
         error.contains("more than 8 vaults lie within each other"),
@@ -568,6 +569,41 @@ fn chains_of_chains_are_walked_once() {
     );
     let error = parse(text(63).as_bytes()).unwrap_err();
     assert!(error.contains("more than 1000 vaults"), "{error}");
+}
+
+/// One read of a name that no vault has asks all of them, and one to which two ways lead twice.
+#[test]
+fn chains_of_chains_are_bounded_by_what_one_read_asks() {
+    let stores: Vec<_> = (0..17).map(|at| format!("'s{at}'")).collect();
+    let mut base = String::new();
+    for at in 0..stores.len() {
+        base.push_str(&format!("[vault.s{at}]\nbackend = 'memory'\n"));
+    }
+    for at in 0..4 {
+        let members = stores[..16].join(", ");
+        base.push_str(&format!("[vault.c{at}]\nchain = [{members}]\n"));
+    }
+    let chain = |members: &str| format!("{base}[vault.all]\nchain = [{members}]\n");
+    parse(chain("'c0', 'c1', 'c2', 'c3'").as_bytes()).unwrap();
+    // A read of a copy asks the copy alone.
+    let copy = "[vault.copy]\nbackend = 'memory'\nsync = { from = 'all:' }\n[vault.two]\n\
+                chain = ['copy', 's0']\n";
+    parse((chain("'c0', 'c1', 'c2', 'c3'") + copy).as_bytes()).unwrap();
+    let error = parse(chain("'c0', 'c1', 'c2', 'c3', 's16'").as_bytes()).unwrap_err();
+    assert!(error.contains("may ask more than 64 vaults"), "{error}");
+    // What stands around it is not told of as well.
+    let above = chain("'c0', 'c1', 'c2', 'c3', 's16'") + "[vault.above]\nchain = ['all']\n";
+    let error = parse(above.as_bytes()).unwrap_err();
+    assert_eq!(error.matches("may ask more").count(), 1, "{error}");
+    // Each level doubles the ways, with two vaults a level.
+    let mut doubled =
+        String::from("[vault.d0]\nbackend = 'memory'\n[vault.e0]\nbackend = 'memory'\n");
+    for at in 1..=7 {
+        let members = format!("chain = ['d{}', 'e{}']", at - 1, at - 1);
+        doubled.push_str(&format!("[vault.d{at}]\n{members}\n[vault.e{at}]\n{members}\n"));
+        let parsed = parse(doubled.as_bytes());
+        assert_eq!(parsed.is_ok(), at <= 6, "{at} {parsed:?}");
+    }
 }
 
 #[test]

@@ -17,6 +17,9 @@ use crate::grants::nearest;
 const MOST_NESTED: usize = 8;
 /// Each member may be asked for each read.
 const MOST_MEMBERS: usize = 16;
+/// So may each vault below a chain of chains, once for each way that leads to it: without a bound,
+/// one read of a name that none of them has would ask 16 to the power of the levels.
+const MOST_ASKED: usize = 64;
 
 /// A vault that stands for others, asked in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,8 +172,8 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
 }
 
 /// Checks that vaults lead to vaults that are there, and never back to themselves, that they are not
-/// nested too deep, and that no copy is made of a copy: its age would be counted from when it was
-/// copied, not from when it was true.
+/// nested too deep or too many to ask, and that no copy is made of a copy: its age would be counted
+/// from when it was copied, not from when it was true.
 pub(super) fn check(
     reader: &Reader<'_>,
     known: &Known,
@@ -252,6 +255,8 @@ struct Walk<'w> {
 struct Found {
     /// How many vaults lie within each other.
     depth: usize,
+    /// How many stores one read may ask, those counted again to which several ways lead.
+    asked: usize,
     /// A copy that it is, or leads to.
     copy: Option<VaultId>,
 }
@@ -265,6 +270,8 @@ impl Walk<'_> {
         self.way.push((id.clone(), 0..0));
         let copies = self.vaults.get(id).is_some_and(|it| it.sync.is_some());
         let mut all = Found::default();
+        // A chain that is too large makes each above it so: only the innermost is reported.
+        let mut told = false;
         for (text, span) in self.links.get(id).into_iter().flatten() {
             let at = At {
                 value: text.as_str(),
@@ -282,6 +289,8 @@ impl Walk<'_> {
             }
             let found = self.visit(&next);
             all.depth = all.depth.max(found.depth + 1);
+            all.asked = all.asked.saturating_add(found.asked);
+            told |= found.asked > MOST_ASKED;
             if let (true, Some(copy)) = (copies, &found.copy) {
                 let message = || {
                     format!("[vault.{copy}] is a copy itself: copy what it is a copy of instead")
@@ -297,6 +306,15 @@ impl Walk<'_> {
         if let Some(vault) = self.vaults.get(id).filter(|_| all.depth > MOST_NESTED) {
             let message = || format!("more than {MOST_NESTED} vaults lie within each other here");
             self.reader.report(&vault.span, message);
+        }
+        let chain = self.vaults.get(id).filter(|it| it.chain.is_some());
+        match chain {
+            None => all.asked = 1,
+            Some(vault) if all.asked > MOST_ASKED && !told => {
+                let message = || format!("one read here may ask more than {MOST_ASKED} vaults");
+                self.reader.report(&vault.span, message);
+            }
+            Some(_) => {}
         }
         self.seen.insert(id.clone(), Some(all.clone()));
         all
