@@ -281,6 +281,48 @@ fn trust_ends_with_a_file_that_the_configuration_names() {
     }
 }
 
+/// Whoever wrote a file that nobody trusts yet may want the look at it to take for ever.
+#[test]
+fn what_a_found_file_names_is_looked_at_once_and_not_without_end() {
+    let dir = TempDir::new().unwrap();
+    let list = TrustList::at(dir.path().join("state"));
+    let path = dir.path().join("strongroom.toml");
+    let found = Found {
+        path: path.clone(),
+        in_current_folder: true,
+    };
+    let naming = |names: &[String]| {
+        write(&path, &format!("{ELSEWHERE}x-file = {names:?}\n"), 0o600);
+        load(&path).unwrap()
+    };
+    let unreadable = |config: &Config, why: &str| {
+        let refused = list.require(&found, config).unwrap_err();
+        assert!(matches!(refused, Untrusted::Unreadable { .. }), "{refused}");
+        assert!(refused.to_string().contains(why), "{refused}");
+        assert!(list.add(config).is_err());
+    };
+    // A file as large as all may be, under 100 names: each of them counted, it would be too much.
+    let large = fs::File::create(dir.path().join("large")).unwrap();
+    large.set_len(64 << 20).unwrap();
+    let spellings = |file: &str| {
+        let names = (0..100).map(|times| format!("{}{file}", "./".repeat(times)));
+        names.collect::<Vec<_>>()
+    };
+    let config = naming(&spellings("large"));
+    list.add(&config).unwrap();
+    assert!(list.require(&found, &config).is_ok());
+    large.set_len((64 << 20) + 1).unwrap();
+    unreadable(&config, "64 MiB");
+    large.set_len(64 << 20).unwrap();
+    fs::write(dir.path().join("small"), "a").unwrap();
+    unreadable(&naming(&["large".to_owned(), "small".to_owned()]), "64 MiB");
+    // Files that are there, and files that are not yet.
+    let many = |count: usize| (0..count).map(|at| format!("f{at}")).collect::<Vec<_>>();
+    list.add(&naming(&many(64))).unwrap();
+    unreadable(&naming(&many(65)), "more than 64 files");
+    unreadable(&naming(&many(5000)), "more than 4096 names");
+}
+
 /// What is not the configuration's to choose changes all the time.
 #[test]
 fn trust_stays_when_stores_and_files_of_the_user_change() {

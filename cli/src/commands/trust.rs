@@ -16,7 +16,8 @@ secrets or tokens to it, or name your own vault and grant it to their component.
 an endpoint, a variable, a program to log in, or a vault, key or log outside of its folder is used
 only once it was accepted. Read it, then accept it as it stands: any change needs accepting anew,
 also of the files in its folder that its vaults log in with, as a kubeconfig, credentials, tokens or
-certificates. A file that is renewed now and then belongs outside of the folder.
+certificates. A file that is renewed now and then belongs outside of the folder. More than 64 such
+files, or 64 MiB of them, are not accepted.
 
 A program that `strongroom run` has under way keeps the configuration that was accepted; an edit
 takes force in it within a second of being accepted.")]

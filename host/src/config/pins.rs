@@ -3,6 +3,7 @@
 //! A kubeconfig or a file of credentials says where secrets go as much as the configuration that names
 //! it, and comes with the same repository: the text alone would stay the same while they go elsewhere.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -15,8 +16,13 @@ use super::parse::normal;
 use super::{Config, reach};
 use crate::grants::Digest;
 
-/// No kubeconfig, key or bundle of certificates is larger.
-const MAX_BYTES: u64 = 16 << 20;
+/// More than a configuration names. It is looked at before anybody trusts it, once a second too,
+/// and whoever wrote it may want that to take long.
+const MOST_NAMES: usize = 4096;
+/// The most files that are read, however often each is named.
+const MOST_FILES: usize = 64;
+/// The most bytes of all of them: no kubeconfig, key or bundle of certificates comes near.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// A file or folder that a setting names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,12 +56,17 @@ impl Pins {
     ///
     /// # Errors
     ///
-    /// One of them cannot be read.
+    /// One of them cannot be read, or there are too many.
     pub(super) fn of(config: &Config) -> io::Result<Self> {
+        if config.named_files.len() > MOST_NAMES {
+            let text = format!("there are more than {MOST_NAMES} names");
+            return Err(io::Error::other(text));
+        }
         let folder = std::fs::canonicalize(config.dir())?;
+        let mut files = Files::new();
         let mut pins = Vec::new();
         for named in &config.named_files {
-            let pin = pin(named, &folder, config.dir()).map_err(|error| {
+            let pin = pin(named, &folder, config.dir(), &mut files).map_err(|error| {
                 let name = named.text.escape_debug();
                 io::Error::new(error.kind(), format!("'{name}': {error}"))
             })?;
@@ -90,12 +101,17 @@ impl Pins {
 }
 
 /// None for what does not come with the configuration: it is the user's, whose name the text holds.
-fn pin(named: &Named, folder: &Path, dir: &Path) -> io::Result<Option<Pin>> {
+fn pin(
+    named: &Named,
+    folder: &Path,
+    dir: &Path,
+    files: &mut Files,
+) -> io::Result<Option<Pin>> {
     let path = folder.join(&named.text);
     let target = reach::real(&path);
     if let Some(inside) = target.as_ref().filter(|path| path.starts_with(folder)) {
         return match named.decides {
-            true => contents(inside).map(|digest| Some(Pin::Contents(digest))),
+            true => files.contents(inside).map(|digest| Some(Pin::Contents(digest))),
             false => Ok(None),
         };
     }
@@ -107,33 +123,59 @@ fn pin(named: &Named, folder: &Path, dir: &Path) -> io::Result<Option<Pin>> {
     Ok(linked.then_some(Pin::Target(target)))
 }
 
-/// The digest of a file; none where there is none.
-fn contents(path: &Path) -> io::Result<Option<Digest>> {
-    let file = match platform::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("is not a regular file"));
-    }
-    digest(file).map(Some)
+/// Files that were read, each once: one of them has as many names as anyone likes.
+struct Files {
+    /// By the path without links; none of what is not there.
+    seen: BTreeMap<PathBuf, Option<Digest>>,
+    /// How many bytes may still be read.
+    left: u64,
 }
 
-/// In pieces, none of which stays in memory: it may be a credential.
-fn digest(file: File) -> io::Result<Digest> {
-    let mut hash = Sha256::new();
-    let mut piece = Zeroizing::new([0; 8192]);
-    let mut file = file.take(MAX_BYTES + 1);
-    loop {
-        match file.read(piece.as_mut_slice()) {
-            Ok(0) => break,
-            Ok(count) => hash.update(piece.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+impl Files {
+    fn new() -> Self {
+        Self {
+            seen: BTreeMap::new(),
+            left: MOST_BYTES,
         }
     }
-    if file.limit() == 0 {
-        return Err(io::Error::other("is larger than 16 MiB"));
+
+    /// The digest of a file; none where there is none.
+    fn contents(&mut self, path: &Path) -> io::Result<Option<Digest>> {
+        if let Some(digest) = self.seen.get(path) {
+            return Ok(*digest);
+        }
+        if self.seen.len() >= MOST_FILES {
+            let text = format!("more than {MOST_FILES} files in its folder would count");
+            return Err(io::Error::other(text));
+        }
+        let digest = match platform::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            other => Some(self.digest(other?)?),
+        };
+        self.seen.insert(path.to_owned(), digest);
+        Ok(digest)
     }
-    Ok(Digest::from_bytes(hash.finalize().into()))
+
+    /// In pieces, none of which stays in memory: it may be a credential.
+    fn digest(&mut self, file: File) -> io::Result<Digest> {
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("is not a regular file"));
+        }
+        let mut hash = Sha256::new();
+        let mut piece = Zeroizing::new([0; 8192]);
+        let mut file = file.take(self.left + 1);
+        loop {
+            match file.read(piece.as_mut_slice()) {
+                Ok(0) => break,
+                Ok(count) => hash.update(piece.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let left = file.limit().checked_sub(1);
+        self.left = left.ok_or_else(|| {
+            io::Error::other("more than 64 MiB of files in its folder would count")
+        })?;
+        Ok(Digest::from_bytes(hash.finalize().into()))
+    }
 }

@@ -40,7 +40,8 @@ pub enum Untrusted {
         /// The files in its folder that count as well, as it names them, in printable characters.
         files: Vec<String>,
     },
-    /// A file that it names cannot be read, so that nobody can tell what was accepted.
+    /// A file that it names cannot be read, or they are too many or too large to be, so that nobody can
+    /// tell what was accepted.
     #[error("a file that {} names cannot be looked at: {error}", .file.display())]
     Unreadable {
         /// The configuration.
