@@ -34,6 +34,10 @@ pub fn registry() -> Registry {
         .with("local", local)
         .with("env", env)
         .with("files", files);
+    #[cfg(feature = "gcp-secret-manager")]
+    let registry = registry.with_names_in(strongroom_backend_gcp::names_in);
+    #[cfg(feature = "kubernetes")]
+    let registry = registry.with_names_in(strongroom_backend_kubernetes::names_in);
     remote::add(registry)
 }
 

@@ -72,3 +72,4 @@ mod write;
 
 pub use backend::GcpBackend;
 pub use config::{Auth, Config, CredentialFile, Replication};
+pub use login::names_in;

@@ -154,6 +154,30 @@ fn read(path: &Path, links: bool) -> Result<Value> {
         .map_err(|_| Fault::Config(format!("{} is not JSON", path.display())))
 }
 
+/// What a file of credentials has as names of files and of a program: what it says of where another
+/// provider's token comes from. Nothing for what is no such file.
+pub fn names_in(bytes: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Ok(json) = serde_json::from_slice::<Value>(bytes) {
+        add_names(&json, false, &mut names);
+    }
+    names
+}
+
+/// An identity may stand within another, which it impersonates.
+fn add_names(json: &Value, of_source: bool, names: &mut Vec<String>) {
+    match json {
+        Value::String(text) if of_source => names.push(text.clone()),
+        Value::Array(all) => all.iter().for_each(|it| add_names(it, of_source, names)),
+        Value::Object(all) => {
+            for (key, value) in all {
+                add_names(value, of_source || key == "credential_source", names);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn kind(json: &Value) -> &str {
     json.get("type").and_then(Value::as_str).unwrap_or_default()
 }

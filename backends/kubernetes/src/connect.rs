@@ -8,6 +8,7 @@ use kube::config::{
     LoadDataError,
 };
 use strongroom_backend_remote::{Endpoint, limits};
+use zeroize::Zeroizing;
 
 use crate::config::{Auth, Config};
 use crate::error::{Fault, Result};
@@ -49,6 +50,56 @@ pub(crate) async fn load(config: &Config, base_dir: &Path) -> Result<kube::Confi
     loaded.read_timeout = None;
     loaded.default_retry = false;
     Ok(loaded)
+}
+
+/// What a kubeconfig, of whichever context, has as names of files: certificates, keys, tokens, and
+/// what it says of a program that logs in. Nothing for what is no kubeconfig.
+pub fn names_in(bytes: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let Some(Ok(read)) = text(bytes).map(|text| Kubeconfig::from_yaml(&text)) else {
+        return names;
+    };
+    for cluster in read.clusters.into_iter().filter_map(|it| it.cluster) {
+        names.extend(cluster.certificate_authority);
+    }
+    for user in read.auth_infos.into_iter().filter_map(|it| it.auth_info) {
+        names.extend(user.client_certificate);
+        names.extend(user.client_key);
+        names.extend(user.token_file);
+        if let Some(exec) = user.exec {
+            names.extend(exec.command);
+            names.extend(exec.args.into_iter().flatten());
+            let variables = exec.env.into_iter().flatten().flatten();
+            names.extend(variables.map(|(_, value)| value));
+        }
+        // The rest of it is tokens.
+        let provider = user.auth_provider.into_iter().flat_map(|it| it.config);
+        let of_program = provider.filter(|(key, _)| key.starts_with("cmd-"));
+        names.extend(of_program.map(|(_, value)| value));
+    }
+    names
+}
+
+/// The text of a kubeconfig, in any encoding that its reader takes.
+fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let utf8 = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(Zeroizing::new(text.to_owned()))
+    };
+    let (rest, big_end_first) = match bytes {
+        [0xFF, 0xFE, rest @ ..] => (rest, false),
+        [0xFE, 0xFF, rest @ ..] => (rest, true),
+        [0xEF, 0xBB, 0xBF, rest @ ..] => return utf8(rest),
+        _ => return utf8(bytes),
+    };
+    let pairs = rest.chunks_exact(2);
+    let pairs = pairs.filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
+    let units: Vec<u16> = match big_end_first {
+        true => pairs.map(u16::from_be_bytes).collect(),
+        false => pairs.map(u16::from_le_bytes).collect(),
+    };
+    let text = String::from_utf16(&Zeroizing::new(units)).ok()?;
+    Some(Zeroizing::new(text))
 }
 
 /// A program that logs us in runs with all that we may do: only if the settings say so.

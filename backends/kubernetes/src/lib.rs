@@ -66,3 +66,4 @@ mod write;
 
 pub use backend::KubernetesBackend;
 pub use config::{Auth, Config, DEFAULT_KEEP_VERSIONS, Layout, MAX_KEEP_VERSIONS};
+pub use connect::names_in;

@@ -16,8 +16,11 @@ secrets or tokens to it, or name your own vault and grant it to their component.
 an endpoint, a variable, a program to log in, or a vault, key or log outside of its folder is used
 only once it was accepted. Read it, then accept it as it stands: any change needs accepting anew,
 also of the files in its folder that its vaults log in with, as a kubeconfig, credentials, tokens or
-certificates. A file that is renewed now and then belongs outside of the folder. More than 64 such
-files, or 64 MiB of them, are not accepted.
+certificates, and of the files in it that a kubeconfig or a file of credentials names in turn: keys,
+certificates, tokens, the program that logs in, and what is named in its arguments and variables.
+What that program reads or runs by itself does not count: a program belongs outside of the folder, as
+does a file that is renewed now and then. More than 64 such files, or 64 MiB of them, are not
+accepted, nor are more than 4 MiB of files that settings name, wherever these are.
 
 A program that `strongroom run` has under way keeps the configuration that was accepted; an edit
 takes force in it within a second of being accepted.")]

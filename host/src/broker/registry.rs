@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use strongroom_backend::{Backend, MemoryBackend, VaultId};
 
-use crate::config::{Backends, ConfigError, PlaceOf, VaultConfig};
+use crate::config::{Backends, ConfigError, NamesIn, PlaceOf, VaultConfig};
 
 /// Why a vault could not be opened.
 pub type OpenError = Box<dyn StdError + Send + Sync>;
@@ -22,6 +22,7 @@ type Opener = dyn Fn(&VaultTable<'_>) -> Result<Arc<dyn Backend>, OpenError> + S
 #[derive(Clone)]
 pub struct Registry {
     openers: BTreeMap<&'static str, (Kind, Arc<Opener>)>,
+    names_in: Vec<NamesIn>,
 }
 
 #[derive(Clone)]
@@ -35,6 +36,7 @@ impl Registry {
     pub fn new() -> Self {
         let registry = Self {
             openers: BTreeMap::new(),
+            names_in: Vec::new(),
         };
         registry.with("memory", |table| {
             table.settings::<NoSettings>()?;
@@ -70,6 +72,21 @@ impl Registry {
         self.add(name, Kind::Remote(PlaceOf::new(place)), Arc::new(open))
     }
 
+    /// Has trust in a configuration cover what its vaults' files name in turn, as a kubeconfig names a
+    /// program to log in: those of them that are in the folder of the configuration.
+    ///
+    /// `names` gets the bytes of each file that settings name, of whichever backend, and gives the
+    /// texts in it that may be names of files, alone or among other words; nothing for a file of
+    /// another kind. It is called before anybody trusts the file.
+    #[must_use]
+    pub fn with_names_in<F>(mut self, names: F) -> Self
+    where
+        F: Fn(&[u8]) -> Vec<String> + Send + Sync + 'static,
+    {
+        self.names_in.push(NamesIn::new(names));
+        self
+    }
+
     fn add(mut self, name: &'static str, kind: Kind, open: Arc<Opener>) -> Self {
         self.openers.insert(name, (kind, open));
         self
@@ -87,7 +104,7 @@ impl Registry {
         }
         let names = remote.iter().map(|(name, _)| *name);
         let backends = Backends::new(here).with_remote(names);
-        backends.with_places(remote)
+        backends.with_places(remote).with_names_in(&self.names_in)
     }
 
     pub(crate) fn open(&self, config: &VaultConfig) -> Result<Arc<dyn Backend>, OpenError> {

@@ -42,6 +42,7 @@ pub use fields::BoundField;
 pub use file::MAX_BYTES;
 pub use locate::{Found, NotFound, Places, locate};
 pub use owned::{Exposed, refuse_others};
+pub(crate) use pins::NamesIn;
 pub(crate) use place::PlaceOf;
 pub use quotas::Quotas;
 pub use reach::{Reach, Why};
@@ -60,6 +61,7 @@ pub struct Config {
     source: Arc<Source>,
     reaches_out: Vec<Reach>,
     named_files: BTreeSet<pins::Named>,
+    names_in: Vec<NamesIn>,
     /// The vault of the command line, and of components that name none.
     pub default_vault: Option<VaultId>,
     /// The vaults.

@@ -80,6 +80,7 @@ fn read(root: &mut Section<'_, '_>, source: &Arc<Source>, backends: &Backends) -
         source: source.clone(),
         reaches_out: Vec::new(),
         named_files: BTreeSet::new(),
+        names_in: backends.names_in().to_vec(),
         default_vault: None,
         vaults: BTreeMap::new(),
         components: BTreeMap::new(),

@@ -2,11 +2,14 @@
 //!
 //! A kubeconfig or a file of credentials says where secrets go as much as the configuration that names
 //! it, and comes with the same repository: the text alone would stay the same while they go elsewhere.
+//! So do the certificates and the program that such a file names in turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -23,6 +26,10 @@ const MOST_NAMES: usize = 4096;
 const MOST_FILES: usize = 64;
 /// The most bytes of all of them: no kubeconfig, key or bundle of certificates comes near.
 const MOST_BYTES: u64 = 64 << 20;
+/// The most bytes of those among them in which names of further files are looked for.
+const MOST_TEXT: u64 = 4 << 20;
+/// Between these, one text of a file may have several names: `--config=./login.json`.
+const BETWEEN: [char; 7] = ['=', ':', ',', ';', '"', '\'', '`'];
 
 /// A file or folder that a setting names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +44,25 @@ impl Named {
     pub(super) fn new(text: &str, decides: bool) -> Self {
         let text = text.to_owned();
         Self { text, decides }
+    }
+}
+
+/// What a file that a vault logs in with has as names of further files, which only its backend can
+/// read; nothing for a file of another kind.
+#[derive(Clone)]
+pub(crate) struct NamesIn(Arc<ReadNames>);
+
+type ReadNames = dyn Fn(&[u8]) -> Vec<String> + Send + Sync;
+
+impl NamesIn {
+    pub(crate) fn new(names: impl Fn(&[u8]) -> Vec<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(names))
+    }
+}
+
+impl fmt::Debug for NamesIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NamesIn")
     }
 }
 
@@ -59,18 +85,15 @@ impl Pins {
     /// One of them cannot be read, or there are too many.
     pub(super) fn of(config: &Config) -> io::Result<Self> {
         if config.named_files.len() > MOST_NAMES {
-            let text = format!("there are more than {MOST_NAMES} names");
-            return Err(io::Error::other(text));
+            return Err(too_many_names());
         }
-        let folder = std::fs::canonicalize(config.dir())?;
-        let mut files = Files::new();
+        let mut look = Look::at(config)?;
         let mut pins = Vec::new();
         for named in &config.named_files {
-            let pin = pin(named, &folder, config.dir(), &mut files).map_err(|error| {
+            look.setting(named, &mut pins).map_err(|error| {
                 let name = named.text.escape_debug();
                 io::Error::new(error.kind(), format!("'{name}': {error}"))
             })?;
-            pins.extend(pin.map(|pin| (named.text.clone(), pin)));
         }
         Ok(Self(pins))
     }
@@ -95,48 +118,173 @@ impl Pins {
 
     /// The names of the files, in printable characters.
     pub(super) fn names(&self) -> Vec<String> {
-        let names = self.0.iter().map(|(name, _)| name);
+        let names: BTreeSet<_> = self.0.iter().map(|(name, _)| name).collect();
+        let names = names.into_iter();
         names.map(|name| name.escape_debug().to_string()).collect()
     }
 }
 
-/// None for what does not come with the configuration: it is the user's, whose name the text holds.
-fn pin(
-    named: &Named,
-    folder: &Path,
-    dir: &Path,
-    files: &mut Files,
-) -> io::Result<Option<Pin>> {
-    let path = folder.join(&named.text);
-    let target = reach::real(&path);
-    if let Some(inside) = target.as_ref().filter(|path| path.starts_with(folder)) {
-        return match named.decides {
-            true => files.contents(inside).map(|digest| Some(Pin::Contents(digest))),
-            false => Ok(None),
-        };
-    }
-    // Whoever changes the folder can point a link in it elsewhere.
-    let way = normal(&path);
-    let ours =
-        Path::new(&named.text).is_relative() || way.starts_with(folder) || way.starts_with(dir);
-    let linked = ours && target.as_ref() != Some(&way);
-    Ok(linked.then_some(Pin::Target(target)))
-}
-
-/// Files that were read, each once: one of them has as many names as anyone likes.
-struct Files {
+/// A look at the files of a configuration, each read once: one of them has as many names as anyone
+/// likes.
+struct Look<'c> {
+    /// The folder of the configuration, as it is spelled and without links.
+    dir: &'c Path,
+    folder: PathBuf,
+    names_in: &'c [NamesIn],
     /// By the path without links; none of what is not there.
     seen: BTreeMap<PathBuf, Option<Digest>>,
-    /// How many bytes may still be read.
+    /// What the files of settings name in turn, by the path without links.
+    texts: BTreeMap<PathBuf, Vec<String>>,
+    /// What they may name, where that would be.
+    inner: BTreeSet<PathBuf>,
+    /// How many bytes may still be read, and searched for names.
     left: u64,
+    text_left: u64,
 }
 
-impl Files {
-    fn new() -> Self {
-        Self {
+impl<'c> Look<'c> {
+    fn at(config: &'c Config) -> io::Result<Self> {
+        Ok(Self {
+            dir: config.dir(),
+            folder: std::fs::canonicalize(config.dir())?,
+            names_in: &config.names_in,
             seen: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            inner: BTreeSet::new(),
             left: MOST_BYTES,
+            text_left: MOST_TEXT,
+        })
+    }
+
+    /// Adds what trust covers of a file that a setting names. That is nothing of what does not come
+    /// with the configuration: it is the user's, whose name the text holds.
+    fn setting(&mut self, named: &Named, pins: &mut Vec<(String, Pin)>) -> io::Result<()> {
+        let path = self.folder.join(&named.text);
+        let target = reach::real(&path);
+        let inside = target.as_ref().filter(|path| path.starts_with(&self.folder));
+        match inside {
+            Some(inside) if named.decides => {
+                let pin = Pin::Contents(self.contents(inside)?);
+                pins.push((named.text.clone(), pin));
+            }
+            Some(_) => {}
+            None => {
+                let ours = Path::new(&named.text).is_relative();
+                let link = self.link(&path, ours, target.as_deref());
+                pins.extend(link.map(|pin| (named.text.clone(), pin)));
+            }
         }
+        match target {
+            Some(target) if named.decides => self.named_in(&path, target, pins),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever changes the folder can point a link in it elsewhere.
+    fn link(&self, path: &Path, ours: bool, target: Option<&Path>) -> Option<Pin> {
+        let way = normal(path);
+        let ours = ours || way.starts_with(&self.folder) || way.starts_with(self.dir);
+        let linked = ours && target != Some(&*way);
+        linked.then(|| Pin::Target(target.map(Path::to_owned)))
+    }
+
+    /// Adds what the file of a setting names in turn and is there: what comes to be there later is one
+    /// more. Clients take such a name from the folder of the file, and programs from the current one,
+    /// where the configuration was found.
+    fn named_in(
+        &mut self,
+        path: &Path,
+        target: PathBuf,
+        pins: &mut Vec<(String, Pin)>,
+    ) -> io::Result<()> {
+        let beside = path.parent().unwrap_or(path).to_owned();
+        let bases = [beside, self.folder.clone()];
+        for text in self.texts(target)? {
+            let words = text.split(|c: char| c.is_whitespace() || BETWEEN.contains(&c));
+            let words = words.filter(|word| !word.is_empty());
+            for word in [text.as_str()].into_iter().chain(words) {
+                for base in &bases {
+                    self.inner(base, word, pins)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn inner(&mut self, base: &Path, word: &str, pins: &mut Vec<(String, Pin)>) -> io::Result<()> {
+        let path = base.join(word);
+        if self.inner.contains(&path) {
+            return Ok(());
+        }
+        if self.inner.len() >= MOST_NAMES {
+            return Err(too_many_names());
+        }
+        self.inner.insert(path.clone());
+        if path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let target = reach::real(&path);
+        let inside = target.as_ref().filter(|path| path.starts_with(&self.folder));
+        let pin = match inside {
+            // A word may happen to be the name of a folder, whose files are none that it names.
+            Some(inside) if inside.is_file() => Some(Pin::Contents(self.contents(inside)?)),
+            Some(_) => None,
+            None => {
+                let ours = Path::new(word).is_relative() && normal(base).starts_with(&self.folder);
+                self.link(&path, ours, target.as_deref())
+            }
+        };
+        let way = normal(&path);
+        let name = way.strip_prefix(&self.folder).unwrap_or(&way).display();
+        pins.extend(pin.map(|pin| (name.to_string(), pin)));
+        Ok(())
+    }
+
+    /// The names of files in a file of a setting. A file of the user's that cannot be read is none
+    /// that a vault could use.
+    fn texts(&mut self, target: PathBuf) -> io::Result<Vec<String>> {
+        if self.names_in.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(texts) = self.texts.get(&target) {
+            return Ok(texts.clone());
+        }
+        if self.texts.len() >= MOST_FILES {
+            return Err(too_many());
+        }
+        let mut texts = Vec::new();
+        match self.text(&target) {
+            Ok(bytes) => {
+                for NamesIn(names) in self.names_in {
+                    texts.extend(names(&bytes));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => return Err(error),
+            Err(error) if target.starts_with(&self.folder) => return Err(error),
+            Err(_) => {}
+        }
+        self.texts.insert(target, texts.clone());
+        Ok(texts)
+    }
+
+    /// The whole of a file, which may be a credential.
+    fn text(&mut self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+        let file = platform::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("is not a regular file"));
+        }
+        // Whole capacity from the start: a buffer that grows leaves copies behind.
+        let size = metadata.len().min(self.text_left) + 1;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
+        let mut file = file.take(self.text_left + 1);
+        file.read_to_end(&mut bytes)?;
+        self.text_left = file.limit().checked_sub(1).ok_or_else(|| {
+            let text = "the files that are named are larger than 4 MiB in all";
+            io::Error::new(ErrorKind::FileTooLarge, text)
+        })?;
+        Ok(bytes)
     }
 
     /// The digest of a file; none where there is none.
@@ -145,8 +293,7 @@ impl Files {
             return Ok(*digest);
         }
         if self.seen.len() >= MOST_FILES {
-            let text = format!("more than {MOST_FILES} files in its folder would count");
-            return Err(io::Error::other(text));
+            return Err(too_many());
         }
         let digest = match platform::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -178,4 +325,12 @@ impl Files {
         })?;
         Ok(Digest::from_bytes(hash.finalize().into()))
     }
+}
+
+fn too_many_names() -> io::Error {
+    io::Error::other(format!("more than {MOST_NAMES} names are to be looked for"))
+}
+
+fn too_many() -> io::Error {
+    io::Error::other(format!("more than {MOST_FILES} files would count"))
 }

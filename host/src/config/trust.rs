@@ -5,7 +5,9 @@
 //! folder and names an endpoint, `verify-tls = false`, a variable, a program, or a store, key or log
 //! outside of its folder is therefore used only after the user accepted it, and again after each change:
 //! of its text, of what stands in the files of its folder that its vaults log in with or believe (a
-//! kubeconfig, credentials, certificates), and of where links in its folder lead.
+//! kubeconfig, credentials, certificates), of what such a file names in turn and is in the folder (the
+//! program that a kubeconfig runs, with the files among its arguments and variables), and of where links
+//! in its folder lead.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};

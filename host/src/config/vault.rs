@@ -15,6 +15,7 @@ use super::chain::{ChainConfig, Links, SyncConfig, chain, sync};
 use super::error::{ConfigError, Lines};
 use super::fields::{BoundField, fields};
 use super::layers::{OURS, deadline, layers, refuse};
+use super::pins::NamesIn;
 use super::place::{PlaceOf, place};
 use super::reader::{Section, library_message, quoted};
 use super::{Source, workspace};
@@ -43,6 +44,7 @@ pub struct Backends {
     here: BTreeSet<String>,
     remote: BTreeSet<String>,
     places: BTreeMap<String, PlaceOf>,
+    names_in: Vec<NamesIn>,
 }
 
 impl Backends {
@@ -71,6 +73,16 @@ impl Backends {
         self.places
             .extend(places.map(|(name, place)| (name.to_owned(), place)));
         self
+    }
+
+    /// Adds what reads the names of further files in files that settings name.
+    pub(crate) fn with_names_in(mut self, names_in: &[NamesIn]) -> Self {
+        self.names_in.extend_from_slice(names_in);
+        self
+    }
+
+    pub(super) fn names_in(&self) -> &[NamesIn] {
+        &self.names_in
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
