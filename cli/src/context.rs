@@ -1,7 +1,9 @@
 //! What every command starts from: which configuration, how to answer, and the broker.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use strongroom::config::trust::{Acceptance, TrustList, Untrusted};
 use strongroom::config::{self, Config, Found, Places};
 use strongroom::{Broker, Session};
 
@@ -80,12 +82,16 @@ impl Context {
         let (found, config) = self.load()?;
         // Before anything is opened: a file in the current folder may come from someone else's
         // repository. What was looked at is what is used; the file is not read again.
-        require_trust(&found, &config)?;
+        let trust = Arc::new(acceptance(found)?);
+        trust.require(&config).map_err(untrusted)?;
         let builder = Broker::builder().registry(backends::registry(config.file()));
         let builder = builder.config(config).reload(reload);
-        // An edit may come from the same repository.
-        let accept = move |edited: &Config| require_trust(&found, edited).map_err(|e| e.message);
-        Ok(builder.reload_if(accept).build().await?)
+        // An edit may come from the same repository, and so may a kubeconfig with which a vault is
+        // opened an hour later.
+        let edits = Arc::clone(&trust);
+        let builder = builder.reload_if(move |edited| edits.require(edited).map_err(told));
+        let builder = builder.open_if(move |in_force| trust.still(in_force).map_err(told));
+        Ok(builder.build().await?)
     }
 
     /// Runs `work` as the operator and closes the broker after it, whatever came of it: the
@@ -111,11 +117,17 @@ impl Context {
     }
 }
 
-fn require_trust(found: &Found, config: &Config) -> Result<(), Failure> {
-    let list = config::trust::TrustList::for_user()
+fn acceptance(found: Found) -> Result<Acceptance, Failure> {
+    let list = TrustList::for_user()
         .map_err(|e| Failure::usage(format!("cannot read the list of trusted files: {e}")))?;
-    list.require(found, config).map_err(|untrusted| {
-        Failure::usage(untrusted.to_string())
-            .hint("read the file; if you trust what it says, run `strongroom trust`")
-    })
+    Ok(Acceptance::new(list, found))
+}
+
+fn told(untrusted: Untrusted) -> String {
+    untrusted.to_string()
+}
+
+fn untrusted(untrusted: Untrusted) -> Failure {
+    Failure::usage(told(untrusted))
+        .hint("read the file; if you trust what it says, run `strongroom trust`")
 }

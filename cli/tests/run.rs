@@ -540,6 +540,36 @@ fn an_edit_of_a_found_configuration_takes_force_once_it_is_trusted() {
     assert!(child.wait().unwrap().success());
 }
 
+/// The text stays, and a kubeconfig that it names sends secrets elsewhere from now on.
+#[test]
+fn a_vault_opens_while_what_was_trusted_is_as_it_was() {
+    let room = room();
+    // The settings of a vault that nobody asks are nobody's to judge.
+    room.configure("[vault.far]\nbackend = \"env\"\nca-file = \"ca\"\n");
+    let ca = room.path("ca");
+    fs::write(&ca, "a").unwrap();
+    room.run(["trust"]).ok();
+    let (mut child, mut lines) = start(&room, &["script"], "");
+    let mut stdin = child.stdin.take().unwrap();
+    let mut ask = |secret| ask(&mut stdin, &mut lines, secret);
+    // The program is under way, and no vault is open.
+    assert_eq!(ask("other/key"), "error: denied\n");
+    fs::write(&ca, "b").unwrap();
+    let refused = ask("app/key");
+    assert!(refused.starts_with("error: failed"), "{refused}");
+    fs::write(&ca, "a").unwrap();
+    let restored = Instant::now();
+    while ask("app/key") != format!("value {}\n", hex(CANARY)) {
+        assert!(
+            restored.elapsed() < Duration::from_secs(20),
+            "what is as it was trusted does not open"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn what_is_no_component_is_named() {
     let room = room();

@@ -23,7 +23,9 @@ does a file that is renewed now and then. More than 64 such files, or 64 MiB of 
 accepted, nor are more than 4 MiB of files that settings name, wherever these are.
 
 A program that `strongroom run` has under way keeps the configuration that was accepted; an edit
-takes force in it within a second of being accepted.")]
+takes force in it within a second of being accepted. The files are looked at again right before a
+vault is opened, which is at the first call that reaches it. A vault that is open logs in again now
+and then, without another look at them.")]
 pub(crate) struct Args {}
 
 /// Runs `trust`.

@@ -23,10 +23,14 @@ pub struct BrokerBuilder {
     state_dir: Option<PathBuf>,
     reload: bool,
     accept: Accept,
+    stands: Stands,
 }
 
 /// Whether an edited configuration may take force, and why not.
 pub(super) type Accept = Box<dyn Fn(&Config) -> Result<(), String> + Send + Sync>;
+
+/// Whether the configuration in force is still what was accepted, and why not.
+pub(super) type Stands = Arc<dyn Fn(&Config) -> Result<(), String> + Send + Sync>;
 
 enum Source {
     File(PathBuf),
@@ -42,6 +46,7 @@ impl BrokerBuilder {
             state_dir: None,
             reload: true,
             accept: Box::new(|_| Ok(())),
+            stands: Arc::new(|_| Ok(())),
         }
     }
 
@@ -103,6 +108,18 @@ impl BrokerBuilder {
         self
     }
 
+    /// Asks `stands` about the configuration in force before a vault is opened, which is at the first
+    /// call that reaches it: what the configuration names may be something else by then. With a refusal
+    /// the call fails, and so do those of the next second; one after that asks again. It may block.
+    #[must_use]
+    pub fn open_if(
+        mut self,
+        stands: impl Fn(&Config) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.stands = Arc::new(stands);
+        self
+    }
+
     /// Loads the configuration, opens the audit log and makes the broker. Vaults are opened when
     /// they are first asked. Must be called within a tokio runtime.
     ///
@@ -136,6 +153,7 @@ impl BrokerBuilder {
             force: ArcSwap::from_pointee(force),
             generation: AtomicU64::new(generation),
             registry: self.registry,
+            stands: self.stands,
             state_dir: self.state_dir.or_else(crate::config::state_dir),
             scopes: Mutex::default(),
             cursors: cursor::Cursors::new().map_err(|_| BuildError::Broken)?,

@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     /// The generation of `force`, moved after it: a warm call compares this and loads nothing else.
     generation: AtomicU64,
     registry: Registry,
+    /// Asked before a vault is opened.
+    stands: builder::Stands,
     /// Where change counters of vaults across a network are; none: in this process alone.
     state_dir: Option<PathBuf>,
     scopes: Mutex<HashMap<Name, Arc<Scope>>>,

@@ -18,7 +18,7 @@ use super::Shared;
 use super::error::{CallError, ErrorCode};
 use super::registry::{OpenError, Registry};
 use super::sync::Tidy;
-use crate::config::{BoundField, ChainConfig, Config, VaultConfig, trust};
+use crate::config::{BoundField, ChainConfig, Config, ConfigError, VaultConfig, trust};
 
 /// How long a call to a vault that the configuration does not have may take: none is made.
 pub(crate) const DEADLINE: Duration = layers::Layers::DEADLINE;
@@ -319,8 +319,13 @@ impl Vault {
     fn begin_to_open(self: &Arc<Self>, shared: &Shared) -> Opening {
         let vault = Arc::clone(self);
         let registry: Registry = shared.registry.clone();
+        let stands = Arc::clone(&shared.stands);
+        let force = shared.force.load_full();
         let state_dir = shared.state_dir.clone();
         tokio::task::spawn_blocking(move || {
+            // What the backend reads now may be other than when the configuration was accepted.
+            let config = &force.config;
+            stands(config).map_err(|why| ConfigError::file(config.file(), why))?;
             let backend = registry.open(&vault.config)?;
             let mark = backend.mark()?;
             let cached = vault.config.layers.is_some_and(|it| it.cache.is_some());

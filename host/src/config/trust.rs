@@ -9,13 +9,16 @@
 //! program that a kubeconfig runs, with the files among its arguments and variables), and of where links
 //! in its folder lead.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::file::platform;
 use super::pins::Pins;
 use super::{Config, Found, Reach, refuse_others, state_dir};
+use crate::grants::Digest;
 
 const LIST: &str = "trusted";
 /// Far more than a user accepts in a lifetime.
@@ -126,20 +129,19 @@ impl TrustList {
     ///
     /// [`Untrusted`] for what was merely found, reaches out of its folder and was not accepted.
     pub fn require(&self, found: &Found, config: &Config) -> Result<(), Untrusted> {
-        let what = config.reaches_out();
-        if !found.in_current_folder || what.is_empty() {
-            return Ok(());
+        match look(found, config)? {
+            Some(pins) => self.require_pins(config, &pins),
+            None => Ok(()),
         }
-        let pins = Pins::of(config).map_err(|error| Untrusted::Unreadable {
-            file: config.file().to_owned(),
-            error,
-        })?;
-        if self.has(config, &pins)? {
+    }
+
+    fn require_pins(&self, config: &Config, pins: &Pins) -> Result<(), Untrusted> {
+        if self.has(config, pins)? {
             return Ok(());
         }
         Err(Untrusted::NotAccepted {
             file: config.file().to_owned(),
-            what: what.to_vec(),
+            what: config.reaches_out().to_vec(),
             files: pins.names(),
         })
     }
@@ -159,6 +161,78 @@ impl TrustList {
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text)?;
         Ok(text.lines().map(str::to_owned).collect())
+    }
+}
+
+/// What counts of a configuration beside its text; none where it needs no trust.
+fn look(found: &Found, config: &Config) -> Result<Option<Pins>, Untrusted> {
+    if !found.in_current_folder || config.reaches_out().is_empty() {
+        return Ok(None);
+    }
+    let pins = Pins::of(config).map_err(|error| Untrusted::Unreadable {
+        file: config.file().to_owned(),
+        error,
+    })?;
+    Ok(Some(pins))
+}
+
+/// What a process that uses a configuration for a while has found accepted.
+///
+/// The files that it names are read when a vault is opened, long after it took force, and may be
+/// others by then. The list alone cannot tell: an edit that was accepted since takes the place of the
+/// text in force there, also where it takes a restart.
+#[derive(Debug)]
+pub struct Acceptance {
+    list: TrustList,
+    found: Found,
+    /// By the digest of a text, the one that stands for its files as well.
+    accepted: Mutex<HashMap<Digest, Digest>>,
+}
+
+impl Acceptance {
+    /// Of the configuration that was found there, by this list.
+    pub fn new(list: TrustList, found: Found) -> Self {
+        Self {
+            list,
+            found,
+            accepted: Mutex::default(),
+        }
+    }
+
+    /// Passes what needs no trust or has it, before it takes force.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrustList::require`].
+    pub fn require(&self, config: &Config) -> Result<(), Untrusted> {
+        let Some(pins) = look(&self.found, config)? else {
+            return Ok(());
+        };
+        self.list.require_pins(config, &pins)?;
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.insert(config.digest(), pins.digest(config.digest()));
+        Ok(())
+    }
+
+    /// Passes what is in force while the files that it names are as they were when it passed
+    /// [`require`](Self::require), or are accepted as they are now.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrustList::require`].
+    pub fn still(&self, config: &Config) -> Result<(), Untrusted> {
+        let Some(pins) = look(&self.found, config)? else {
+            return Ok(());
+        };
+        let now = pins.digest(config.digest());
+        let accepted = {
+            let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+            accepted.get(&config.digest()).copied()
+        };
+        match accepted == Some(now) {
+            true => Ok(()),
+            false => self.list.require_pins(config, &pins),
+        }
     }
 }
 

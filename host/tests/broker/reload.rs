@@ -1,14 +1,14 @@
 //! Edits of the configuration while calls go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use strongroom::audit::{self, Filter, Outcome};
-use strongroom::backend::MemoryBackend;
+use strongroom::backend::{MemoryBackend, VaultId};
 use strongroom::{Broker, ErrorCode, Registry};
 
-use crate::support::{Home, Rig, VAULTS, get, soon, until};
+use crate::support::{Home, LONG, Rig, VAULTS, get, soon, until};
 
 const GRANTED: &str = r#"
 [component.billing]
@@ -206,6 +206,52 @@ async fn an_edit_that_is_not_accepted_takes_force_once_it_is() {
         ErrorCode::NotFound,
         "granted"
     );
+}
+
+/// What a configuration names can change while its text does not, before a vault is first asked.
+#[tokio::test]
+async fn a_vault_opens_only_while_the_configuration_stands() {
+    let home = Home::new();
+    home.write_config(&format!("{VAULTS}{GRANTED}"));
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    let registry = Registry::new().with("test", move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(Arc::new(MemoryBackend::new()))
+    });
+    let stands = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stands);
+    let broker = Broker::builder()
+        .registry(registry)
+        .state_dir(home.path("state"))
+        .config_file(home.path("strongroom.toml"))
+        .open_if(move |in_force| {
+            assert_eq!(in_force.components.len(), 1);
+            match asked.load(Ordering::SeqCst) {
+                true => Ok(()),
+                false => Err("its kubeconfig is another one".to_owned()),
+            }
+        })
+        .build()
+        .await
+        .unwrap();
+    let session = broker.component("billing").unwrap().session(None);
+    let refused = get(&session, "a").await.unwrap_err();
+    assert!(matches!(refused, ErrorCode::Failed(_)), "{refused:?}");
+    // The way past the comparison of marks is none past this.
+    let app = VaultId::parse("app").unwrap();
+    broker.accept_rollback(&app).await.unwrap_err();
+    assert_eq!(opened.load(Ordering::SeqCst), 0);
+    stands.store(true, Ordering::SeqCst);
+    // The refusal is remembered for a moment, as every failure to open is.
+    let since = Instant::now();
+    while get(&session, "a").await.unwrap_err() != ErrorCode::NotFound {
+        assert!(since.elapsed() < LONG, "it stands, and does not open");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stands.store(false, Ordering::SeqCst);
+    assert_eq!(get(&session, "a").await.unwrap_err(), ErrorCode::NotFound);
+    assert_eq!(opened.load(Ordering::SeqCst), 1, "what is open stays open");
 }
 
 #[tokio::test]
