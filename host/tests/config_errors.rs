@@ -600,7 +600,9 @@ fn chains_of_chains_are_bounded_by_what_one_read_asks() {
         String::from("[vault.d0]\nbackend = 'memory'\n[vault.e0]\nbackend = 'memory'\n");
     for at in 1..=7 {
         let members = format!("chain = ['d{}', 'e{}']", at - 1, at - 1);
-        doubled.push_str(&format!("[vault.d{at}]\n{members}\n[vault.e{at}]\n{members}\n"));
+        doubled.push_str(&format!(
+            "[vault.d{at}]\n{members}\n[vault.e{at}]\n{members}\n"
+        ));
         let parsed = parse(doubled.as_bytes());
         assert_eq!(parsed.is_ok(), at <= 6, "{at} {parsed:?}");
     }

@@ -58,7 +58,10 @@ fn what_was_accepted_stands_while_its_files_do() {
     acceptance.still(&config).unwrap();
     project.write("k8s", "b");
     let refused = acceptance.still(&config).unwrap_err();
-    assert!(matches!(refused, Untrusted::NotAccepted { .. }), "{refused}");
+    assert!(
+        matches!(refused, Untrusted::NotAccepted { .. }),
+        "{refused}"
+    );
     // Accepted anew, as it is now.
     project.list.add(&config).unwrap();
     acceptance.still(&config).unwrap();

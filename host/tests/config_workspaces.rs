@@ -143,7 +143,7 @@ fn a_workspace_changes_a_role_for_all_who_carry_it() {
     let known = "[vault.a]\nbackend = 'memory'\n[workspace.one.role.r]\ngrants = []\n\
         [workspace.two.component.c]\nroles = ['r']\n";
     let unknown = parse(known, Some("two")).unwrap_err();
-    assert_eq!(unknown, "6:10: unknown role 'r'");
+    assert_eq!(unknown, "6:10: unknown role 'r': there is none");
 }
 
 #[test]

@@ -42,7 +42,12 @@ impl Project {
     }
 
     fn own(&self, name: &str) -> PathBuf {
-        self.dir.path().canonicalize().unwrap().join("own").join(name)
+        self.dir
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("own")
+            .join(name)
     }
 
     fn accept(&self) {
@@ -64,7 +69,11 @@ impl Project {
         assert!(!self.trusted(), "{name}: it is there now");
         self.accept();
         assert!(self.trusted(), "{name}");
-        assert!(trust::files(&self.config).unwrap().contains(&name.to_owned()));
+        assert!(
+            trust::files(&self.config)
+                .unwrap()
+                .contains(&name.to_owned())
+        );
         fs::write(&file, "b").unwrap();
         assert!(!self.trusted(), "{name}: another one");
         fs::write(&file, "a").unwrap();
@@ -113,8 +122,16 @@ fn trust_hangs_on_what_a_kubeconfig_names() {
             "login.sh",
         ),
         ("", "tokenFile: ../token", "token"),
-        ("", "client-certificate: c.pem, client-key: k.pem", "k8s/c.pem"),
-        ("", "client-certificate: c.pem, client-key: k.pem", "k8s/k.pem"),
+        (
+            "",
+            "client-certificate: c.pem, client-key: k.pem",
+            "k8s/c.pem",
+        ),
+        (
+            "",
+            "client-certificate: c.pem, client-key: k.pem",
+            "k8s/k.pem",
+        ),
         ("certificate-authority: ca.crt", "", "k8s/ca.crt"),
         // As its reader has it, not as it is spelled.
         ("certificate-authority: \"\\x63a.crt\"", "", "k8s/ca.crt"),
@@ -139,8 +156,14 @@ fn trust_hangs_on_what_a_file_of_credentials_names() {
     for (source, file) in [
         (r#"{ "file": "token" }"#, "token"),
         (r#"{ "file": "./\u0074oken" }"#, "token"),
-        (r#"{ "executable": { "command": "./login.sh now" } }"#, "login.sh"),
-        (r#"{ "executable": { "command": "sh login.sh" } }"#, "login.sh"),
+        (
+            r#"{ "executable": { "command": "./login.sh now" } }"#,
+            "login.sh",
+        ),
+        (
+            r#"{ "executable": { "command": "sh login.sh" } }"#,
+            "login.sh",
+        ),
         (
             r#"{ "executable": { "command": "x", "output_file": "out.json" } }"#,
             "out.json",

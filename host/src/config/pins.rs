@@ -161,7 +161,9 @@ impl<'c> Look<'c> {
     fn setting(&mut self, named: &Named, pins: &mut Vec<(String, Pin)>) -> io::Result<()> {
         let path = self.folder.join(&named.text);
         let target = reach::real(&path);
-        let inside = target.as_ref().filter(|path| path.starts_with(&self.folder));
+        let inside = target
+            .as_ref()
+            .filter(|path| path.starts_with(&self.folder));
         match inside {
             Some(inside) if named.decides => {
                 let pin = Pin::Contents(self.contents(inside)?);
@@ -224,7 +226,9 @@ impl<'c> Look<'c> {
             return Ok(());
         }
         let target = reach::real(&path);
-        let inside = target.as_ref().filter(|path| path.starts_with(&self.folder));
+        let inside = target
+            .as_ref()
+            .filter(|path| path.starts_with(&self.folder));
         let pin = match inside {
             // A word may happen to be the name of a folder, whose files are none that it names.
             Some(inside) if inside.is_file() => Some(Pin::Contents(self.contents(inside)?)),
