@@ -25,7 +25,7 @@ pub(crate) struct Args {
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     ("wit", || wit::run(&wit::Args::check())),
     ("format", || cargo(["fmt", "--all", "--check"])),
     ("clippy", || {
@@ -39,6 +39,17 @@ const STEPS: [Step; 13] = [
         ])
     }),
     ("clippy-guests", clippy_guests),
+    ("clippy-no-clouds", || {
+        cargo([
+            "clippy",
+            "--package",
+            "strongroom-cli",
+            "--no-default-features",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    }),
     ("docs", docs),
     ("deny", || {
         cargo([

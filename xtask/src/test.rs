@@ -1,4 +1,5 @@
-//! `cargo xtask test`: the guests and the test servers, then every test of the workspace, those in the docs too.
+//! `cargo xtask test`: the guests and the test servers, then every test of the workspace, those in the docs too,
+//! and one run of each bench that needs a server.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, IsTerminal, Write, stdout};
@@ -35,6 +36,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         Session::start()?
     };
+    // Each once: without servers, the benches' own run has left these out.
+    let benches = match args.cargo.is_empty() && !args.no_servers {
+        true => process::run(
+            process::cargo()
+                .args(["bench", "--profile", "dev", "--workspace"])
+                .args(["--bench", "speed", "--", "--test", "remote"])
+                .envs(servers.environment()),
+        ),
+        false => Ok(()),
+    };
     let mut cargo = process::cargo();
     cargo
         .args(["test", "--workspace", "--no-fail-fast"])
@@ -65,7 +76,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let status = running.wait()?;
     // Before the summary, which closes the output.
     drop(servers);
-    println!("\n{}", total.summary(status.success()));
+    println!("\n{}", total.summary(status.success() && benches.is_ok()));
+    benches?;
     if status.success() {
         Ok(())
     } else {
