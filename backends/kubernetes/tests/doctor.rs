@@ -83,7 +83,7 @@ async fn each_step_has_a_line() {
     for words in [
         "over TLS",
         "authenticated as admin",
-        "clock: within",
+        "clock",
         "there",
         "list: works",
         "secrets: may get, list, watch, create, patch",
