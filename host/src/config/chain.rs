@@ -41,6 +41,8 @@ pub struct SyncConfig {
     pub to: String,
     /// Whether it is copied when the host starts.
     pub on_start: bool,
+    /// Whether it is copied when the source tells of a change, which not every store can.
+    pub on_change: bool,
     /// How often it is copied; none: only at the start and on demand.
     pub every: Option<Duration>,
     /// How old the copy may be to be served.
@@ -117,6 +119,7 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
         section.missing("from", ", as in from = \"prod:app/\"");
     }
     let on_start = section.boolean("on-start").unwrap_or(true);
+    let on_change = section.boolean("on-change").unwrap_or(true);
     let every = SyncConfig::LEAST_EVERY..=SyncConfig::MOST;
     let every = duration(&mut section, "every", every);
     let max_stale = SyncConfig::LEAST_STALE..=SyncConfig::MOST;
@@ -159,6 +162,7 @@ pub(super) fn sync(outer: &mut Section<'_, '_>, backend: &str) -> Option<(SyncCo
                 from: prefix,
                 to: to?,
                 on_start,
+                on_change,
                 every,
                 max_stale,
             };

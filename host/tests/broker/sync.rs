@@ -11,7 +11,7 @@ use strongroom::{Broker, CallError, Emptied, ErrorCode, Synced};
 use strongroom_backend_testkit::{Fault, Faulty, Gate, Operation, When};
 
 use crate::support::far::{Cloud, Far, put};
-use crate::support::{get, name, now_ms, set, soon};
+use crate::support::{get, name, now_ms, set, soon, until};
 
 /// `copy` is a store of this machine; it is made as `memory` is, since only such can be copies.
 fn config(sync: &str) -> String {
@@ -228,6 +228,27 @@ async fn it_is_kept_in_step_in_the_background() {
         }
     };
     soon("the change follows", changed).await;
+}
+
+#[tokio::test]
+async fn it_follows_the_changes_that_its_source_tells_of() {
+    let far = far(&format!("{BY_HAND}\nmax-stale = \"1h\"")).await;
+    let deaf = Far::new(&config(&format!("{BY_HAND}\non-change = false"))).await;
+    // The cache of the source listens too.
+    until("the copy listens", || far.cloud.tell("other/x") == 2).await;
+    assert_eq!(deaf.cloud.tell("app/a"), 0);
+    let session = far.session();
+    far.cloud.tell("app/a");
+    let made = async || get(&session, "a").await.unwrap_or_default();
+    let seen = async |value: &str| {
+        while made().await != value {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("it is made", seen("one")).await;
+    far.cloud.put("app/a", "two").await;
+    far.cloud.tell("app/a");
+    soon("it is made anew", seen("two")).await;
 }
 
 #[tokio::test]
@@ -494,7 +515,8 @@ async fn a_host_that_starts_soon_after_another_copies_nothing_again() {
     let second = Far::over(Cloud::new().with_memory(&kept), &often).await;
     assert_eq!(get(&second.session(), "a").await.unwrap(), "one");
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(second.cloud.counts.total(), 0);
+    let asked = |operation| second.cloud.counts.of(operation);
+    assert_eq!((asked(Operation::List), asked(Operation::GetMany)), (0, 0));
 }
 
 #[tokio::test]

@@ -1,19 +1,22 @@
 //! A broker over a store across a network: without change counters, behind layers, faults and counts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use strongroom::backend::{
-    Backend, Capabilities, Change, Description, ListPage, MemoryBackend, PutOptions, Result,
-    Secret, SecretPath, SecretValue, VersionInfo, Versioning, Which,
+    Backend, Capabilities, Change, Description, ListPage, MemoryBackend, Notice, Notices, OnNotice,
+    PutOptions, Result, Secret, SecretPath, SecretValue, VersionInfo, Versioning, Which,
 };
 use strongroom::{Broker, Registry, Session, VaultTable};
 use strongroom_backend_testkit::{Counting, Counts, Faults, Faulty};
 
 use super::{Home, name, until};
 
-/// A store without change counters, as services are.
-pub struct Service(pub Arc<MemoryBackend>);
+/// A store without change counters, as services are. Those in the list are told of changes when a test
+/// says so.
+pub struct Service(pub Arc<MemoryBackend>, Listeners);
+
+type Listeners = Arc<Mutex<Vec<OnNotice>>>;
 
 #[async_trait]
 impl Backend for Service {
@@ -44,6 +47,10 @@ impl Backend for Service {
     fn versioning(&self) -> Option<&dyn Versioning> {
         self.0.versioning()
     }
+    fn notices(&self, on_notice: OnNotice) -> Option<Notices> {
+        self.1.lock().unwrap().push(on_notice);
+        Some(Notices::until_dropped(()))
+    }
 }
 
 /// One service, which any number of brokers may reach.
@@ -51,6 +58,7 @@ pub struct Cloud {
     pub store: Arc<MemoryBackend>,
     pub faults: Faults,
     pub counts: Counts,
+    listeners: Listeners,
     registry: Registry,
 }
 
@@ -58,7 +66,9 @@ impl Cloud {
     /// A service behind the backend `cloud`; `here` and `memory` are stores of this machine.
     pub fn new() -> Self {
         let store = Arc::new(MemoryBackend::new());
-        let (faulty, faults) = Faulty::new(Arc::new(Service(Arc::clone(&store))));
+        let listeners = Listeners::default();
+        let service = Service(Arc::clone(&store), Arc::clone(&listeners));
+        let (faulty, faults) = Faulty::new(Arc::new(service));
         let (counting, counts) = Counting::new(Arc::new(faulty));
         let service: Arc<dyn Backend> = Arc::new(counting);
         // Whoever logs in, it is one store.
@@ -73,6 +83,7 @@ impl Cloud {
             store,
             faults,
             counts,
+            listeners,
             registry,
         }
     }
@@ -98,6 +109,15 @@ impl Cloud {
 
     pub async fn broker(&self, home: &Home) -> Broker {
         home.build(self.registry.clone()).await
+    }
+
+    /// Tells all who listen that a secret changed; how many there are.
+    pub fn tell(&self, path: &str) -> usize {
+        let listeners = self.listeners.lock().unwrap();
+        for listener in &*listeners {
+            listener(Notice::Changed(&name(path)));
+        }
+        listeners.len()
     }
 
     /// Writes past every broker, as somebody elsewhere does.

@@ -14,8 +14,9 @@ mod job;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use strongroom_backend::{Reference, VaultId, Which};
+use strongroom_backend::{Notice, Notices, Reference, VaultId, Which};
 use strongroom_backend_layers::{Jitter, copy_age, copy_mark};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::error::CallError;
@@ -30,6 +31,8 @@ pub(crate) use job::Tidy;
 /// The first wait after a failure, for which it doubles up to the longest.
 const AGAIN: Duration = Duration::from_secs(5);
 const LONGEST_AGAIN: Duration = Duration::from_secs(300);
+/// How long after a change a run begins: each reads all of the source.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// What bringing a copy in step came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +101,26 @@ pub(super) fn start(shared: &Arc<Shared>) {
     *shared.syncs.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
 }
 
+/// Has `wake` told of changes below `from`; none where the source cannot tell.
+async fn changes(
+    shared: &Arc<Shared>,
+    sync: &SyncConfig,
+    wake: &Arc<Notify>,
+) -> Result<Option<Notices>, CallError> {
+    let force = shared.force.load_full();
+    let source = force.vaults.vault(sync.from.vault())?.open(shared).await?;
+    let (wake, below) = (Arc::clone(wake), sync.from.path().to_owned());
+    Ok(source.backend().notices(Arc::new(move |notice| {
+        let ours = match notice {
+            Notice::Changed(path) => path.as_str().starts_with(&below),
+            Notice::Any => true,
+        };
+        if ours {
+            wake.notify_one();
+        }
+    })))
+}
+
 async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncConfig) {
     let jitter = Jitter::random();
     let age = match Weak::upgrade(&shared) {
@@ -107,18 +130,35 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
     if age.is_some_and(|age| age < sync.max_stale) {
         vault.making.send_replace(false);
     }
+    let wake = Arc::new(Notify::new());
+    let (mut listens, mut notices) = (sync.on_change, None);
     let mut wait = match (sync.on_start, sync.every, age) {
         // Each of many short runs of a host would copy everything.
         (true, Some(every), Some(age)) if age < every => Some(every - age),
-        (true, ..) => None,
-        (false, Some(every), _) => Some(every),
-        (false, None, _) => return,
+        (true, ..) => Some(Duration::ZERO),
+        (false, every, _) => every,
     };
     let mut again = AGAIN;
     loop {
-        if let Some(wait) = wait {
+        if let (true, Some(shared)) = (listens, Weak::upgrade(&shared)) {
+            // One that cannot be opened now is tried again before the next run.
+            let found = changes(&shared, &sync, &wake).await;
+            listens = found.is_err();
+            notices = found.unwrap_or_default();
+        }
+        match (wait, &notices) {
             // Hosts that started together do not ask together for ever.
-            tokio::time::sleep(wait - jitter.of(wait / 10)).await;
+            (Some(wait), None) => tokio::time::sleep(wait - jitter.of(wait / 10)).await,
+            (Some(wait), Some(_)) => tokio::select! {
+                () = tokio::time::sleep(wait - jitter.of(wait / 10)) => {}
+                () = changed(&wake) => {}
+            },
+            (None, Some(_)) => changed(&wake).await,
+            (None, None) if listens => {
+                tokio::time::sleep(LONGEST_AGAIN).await;
+                continue;
+            }
+            (None, None) => return,
         }
         let Some(strong) = Weak::upgrade(&shared) else {
             return;
@@ -130,10 +170,7 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
             Ok(synced) => {
                 tracing::info!(vault = %id, ?synced, "the copy is in step");
                 again = AGAIN;
-                match sync.every {
-                    Some(every) => wait = Some(every),
-                    None => return,
-                }
+                wait = sync.every;
             }
             Err(error) => {
                 tracing::warn!(vault = %id, error = %Chain(&error), "the copy is not in step");
@@ -142,6 +179,12 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
             }
         }
     }
+}
+
+/// Ends some time after a change, so that of many at once one run takes all.
+async fn changed(wake: &Notify) {
+    wake.notified().await;
+    tokio::time::sleep(SETTLED).await;
 }
 
 /// How old the copy is, where it was made.
