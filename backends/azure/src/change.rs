@@ -148,7 +148,7 @@ impl Inner {
                 Err(fault) => return Err(fault),
             }
             let Some(record) = Record::new(self.vault.versions(name).await?) else {
-                if held == Held::BeingDeleted {
+                if held != Held::BeingRecovered {
                     return Ok(None);
                 }
                 continue;
@@ -301,9 +301,21 @@ impl Inner {
                     if !pause.wait().await {
                         return Err(Fault::not_purged(Fault::Busy(STILL_BUSY)));
                     }
+                    self.still_deleted(name, &newest).await?;
                 }
                 Err(fault) => return Err(Fault::not_purged(fault)),
             }
+        }
+    }
+
+    /// Refuses where somebody recovered the secret meanwhile, and perhaps wrote and deleted it again.
+    async fn still_deleted(&self, name: &str, newest: &Version) -> Result<()> {
+        match self.vault.deleted(name).await {
+            Ok(deleted) if deleted.newest.id == newest.id => Ok(()),
+            Ok(_) => Err(Fault::Recovered),
+            Err(Fault::NotFound) if self.vault.versions(name).await?.is_empty() => Ok(()),
+            Err(Fault::NotFound) => Err(Fault::Recovered),
+            Err(fault) => Err(Fault::not_purged(fault)),
         }
     }
 

@@ -64,6 +64,8 @@ pub(crate) enum Fault {
     PurgeProtected,
     #[error("{0}")]
     Busy(&'static str),
+    #[error("somebody recovered this secret before it was purged: look at it, and delete it again")]
+    Recovered,
     #[error("the vault's name is held: {0:?}")]
     Held(Held),
     #[error("{}", service_text(*status, code))]
@@ -105,7 +107,7 @@ impl Fault {
     /// What kept a secret that is deleted from being purged.
     pub(crate) fn not_purged(why: Self) -> Self {
         match why {
-            Self::NotPurged(_) => why,
+            Self::NotPurged(_) | Self::Recovered => why,
             why => Self::NotPurged(Box::new(why)),
         }
     }
@@ -119,7 +121,7 @@ impl Fault {
             Self::Invalid(_) => ErrorKind::InvalidArgument,
             Self::TooLarge(limit) => ErrorKind::TooLarge(*limit),
             Self::Unsupported(_) => ErrorKind::Unsupported,
-            Self::Busy(_) | Self::Held(_) | Self::Slow => ErrorKind::Unavailable,
+            Self::Busy(_) | Self::Held(_) | Self::Recovered | Self::Slow => ErrorKind::Unavailable,
             Self::Service { status, .. } => status_kind(*status),
             Self::Transport(transport) | Self::LoginTransport(transport) => transport.kind(),
             Self::Login { status, .. } => match status {
@@ -148,7 +150,7 @@ impl Fault {
     /// Whether it is the state of this one secret, and not of the vault.
     fn is_contention(&self) -> bool {
         match self {
-            Self::Busy(_) | Self::Held(_) => true,
+            Self::Busy(_) | Self::Held(_) | Self::Recovered => true,
             Self::NotPurged(why) => why.is_contention(),
             _ => false,
         }
