@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::Access;
 use strongroom::Session;
-use strongroom::backend::SecretValue;
+use strongroom::backend::{SecretValue, VaultId};
 use strongroom::config::Config;
 
 use crate::context::Context;
@@ -20,8 +20,8 @@ use crate::failure::Failure;
 /// The most secrets for one program; more is a mistake, and the kernel would refuse it anyway.
 const MAX_SECRETS: usize = 1024;
 
-/// The most secrets that a session reads in one call.
-const AT_ONCE: usize = 100;
+/// Secrets that are read in one call: few enough for a slow service to answer within the deadline.
+const AT_ONCE: usize = 20;
 
 /// The longest `NAME=value` that Linux passes to a program (MAX_ARG_STRLEN, with its final NUL).
 const MAX_VARIABLE: usize = 128 * 1024 - 1;
@@ -157,21 +157,31 @@ fn check_names(bindings: &[Binding]) -> Result<(), Failure> {
 }
 
 /// The values by the names of their variables. Of several failures the first in the order given is
-/// told; secrets behind it may have been read, and are on record then.
+/// told; others may have been read, and are on record then.
 async fn read(
     session: &Session,
     bindings: &[Binding],
 ) -> Result<BTreeMap<String, Arc<SecretValue>>, Failure> {
+    // Each vault has its own time: one that does not answer must not take that of the next.
+    let mut vaults: BTreeMap<Option<VaultId>, Vec<(usize, String)>> = BTreeMap::new();
+    for (at, Binding { reference, .. }) in bindings.iter().enumerate() {
+        let parsed = session.parse(reference).ok();
+        let vault = parsed.map(|reference| reference.vault().clone());
+        let all = vaults.entry(vault).or_default();
+        all.push((at, reference.clone()));
+    }
+    let mut secrets = BTreeMap::new();
+    for chunk in vaults.values().flat_map(|all| all.chunks(AT_ONCE)) {
+        let references: Vec<_> = chunk.iter().map(|(_, it)| it.clone()).collect();
+        let read = session.get_many(&references).await?;
+        secrets.extend(chunk.iter().map(|(at, _)| *at).zip(read));
+    }
     let mut values = BTreeMap::new();
-    for chunk in bindings.chunks(AT_ONCE) {
-        let references: Vec<_> = chunk.iter().map(|it| it.reference.clone()).collect();
-        let secrets = session.get_many(&references).await?;
-        for (Binding { name, .. }, secret) in chunk.iter().zip(secrets) {
-            let secret = secret
-                .map_err(|error| Failure::from(error).while_doing(format!("--env {name}")))?;
-            check_value(name, &secret.value)?;
-            values.insert(name.clone(), secret.value);
-        }
+    for (Binding { name, .. }, secret) in bindings.iter().zip(secrets.into_values()) {
+        let secret =
+            secret.map_err(|error| Failure::from(error).while_doing(format!("--env {name}")))?;
+        check_value(name, &secret.value)?;
+        values.insert(name.clone(), secret.value);
     }
     Ok(values)
 }
