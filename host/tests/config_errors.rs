@@ -417,11 +417,11 @@ fn settings_of_a_backend_are_strict_and_say_where() {
         ),
         (
             "path = 'x'\nkey = {}",
-            "4:7: [vault.b]: a key has exactly one of `file`, `passphrase-file`, `env` and `keyring`",
+            "4:7: [vault.b]: a key has exactly one of `file`, `passphrase-file` and `env`",
         ),
         (
             "path = 'x'\nkey = { env = 'K', file = 'f' }",
-            "4:7: [vault.b]: a key has exactly one of `file`, `passphrase-file`, `env` and `keyring`",
+            "4:7: [vault.b]: a key has exactly one of `file`, `passphrase-file` and `env`",
         ),
         (
             "path = 'x'\nkey = { env = 'K', allow-links = true }",
@@ -529,15 +529,23 @@ fn a_chain_asks_a_copy_for_the_names_of_its_source_or_not_at_all() {
              [vault.safe]\nchain = [{chain}]\n"
         )
     };
-    for chain in ["'prod', 'offline'", "'inner', 'offline'"] {
-        for to in ["", "to = 'other/'"] {
-            let error = parse(text(to, chain).as_bytes()).unwrap_err();
-            assert!(
-                error.contains("[vault.offline.sync] to = 'app/'"),
-                "{error}"
-            );
-        }
-        parse(text("to = 'app/'", chain).as_bytes()).unwrap();
+    for to in ["", "to = 'other/'"] {
+        let error = parse(text(to, "'prod', 'offline'").as_bytes()).unwrap_err();
+        assert!(
+            error.contains("[vault.offline.sync] to = 'app/'"),
+            "{error}"
+        );
+    }
+    let right = text("to = 'app/'", "'prod', 'offline'");
+    parse(right.as_bytes()).unwrap();
+    // Where either stands in another chain, this one would not know that the source said no.
+    for chain in ["'inner', 'offline'", "'prod', 'outer'"] {
+        let outer = format!(
+            "{}[vault.outer]\nchain = ['offline']\n",
+            text("to = 'app/'", chain)
+        );
+        let error = parse(outer.as_bytes()).unwrap_err();
+        assert!(error.contains("among its own members"), "{error}");
     }
     parse(text("", "'offline', 'prod'").as_bytes()).unwrap();
 }

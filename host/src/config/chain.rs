@@ -1,12 +1,13 @@
 //! Vaults that stand for others: chains, and copies that are kept in step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
 use strongroom_backend::{Prefix, VaultId};
 use strongroom_backend_layers::OnError;
 
+use super::copies;
 use super::layers::{duration, refuse};
 use super::parse::{Known, known_vault};
 use super::reader::{At, Reader, Section, quoted};
@@ -192,52 +193,12 @@ pub(super) fn check(
         seen: BTreeMap::new(),
         way: Vec::new(),
     };
+    let mut bounded = true;
     for id in vaults.keys() {
-        walk.visit(id);
+        bounded &= walk.visit(id).asked <= MOST_ASKED;
     }
-    for (id, vault) in vaults {
-        if let Some(chain) = &vault.chain {
-            check_copies(
-                reader,
-                vaults,
-                chain,
-                links.get(id).map_or(&[], Vec::as_slice),
-            );
-        }
-    }
-}
-
-/// A chain asks a copy for the very name that an earlier member did not answer for: where names of the
-/// copy are not those of its source, another secret would answer in an outage.
-fn check_copies(
-    reader: &Reader<'_>,
-    vaults: &BTreeMap<VaultId, VaultConfig>,
-    chain: &ChainConfig,
-    links: &[(String, Range<usize>)],
-) {
-    for (at, member) in chain.members.iter().enumerate() {
-        let Some(sync) = vaults.get(member).and_then(|it| it.sync.as_ref()) else {
-            continue;
-        };
-        let (source, from) = (sync.from.vault(), sync.from.path());
-        let mut earlier: Vec<&VaultId> = chain.members.iter().take(at).collect();
-        let mut seen = BTreeSet::new();
-        while let Some(id) = earlier.pop() {
-            if seen.insert(id) {
-                earlier.extend(vaults.get(id).into_iter().flat_map(VaultConfig::leads_to));
-            }
-        }
-        let span = links.iter().find(|(text, _)| text == member.as_str());
-        if let Some((_, span)) = span.filter(|_| seen.contains(source) && from != sync.to) {
-            reader.report(span, || {
-                format!(
-                    "[vault.{member}] has the secrets of {} under other names, and this chain asks \
-                     both for the same name: give [vault.{member}.sync] to = {}",
-                    sync.from,
-                    quoted(from)
-                )
-            });
-        }
+    if bounded {
+        copies::check(reader, vaults, links);
     }
 }
 

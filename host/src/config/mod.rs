@@ -7,6 +7,7 @@
 
 mod audit;
 mod chain;
+mod copies;
 mod deadline;
 mod error;
 mod fields;
