@@ -118,6 +118,26 @@ fn trust_hangs_on_what_a_kubeconfig_names() {
         ),
         (
             "",
+            "exec: { command: aws, args: ['--cli-input-json', 'file://in.json'] }",
+            "in.json",
+        ),
+        (
+            "",
+            "exec: { command: curl, args: ['-d', '@in.json'] }",
+            "in.json",
+        ),
+        (
+            "",
+            "exec: { command: sh, args: ['-c', '(./login.sh <token)'] }",
+            "token",
+        ),
+        (
+            "",
+            "exec: { command: log-in, env: [{ name: PATH, value: './bin:/usr/bin' }] }",
+            "bin/log-in",
+        ),
+        (
+            "",
             "auth-provider: { name: gcp, config: { cmd-path: ./login.sh } }",
             "login.sh",
         ),
@@ -222,11 +242,16 @@ fn trust_hangs_on_what_a_linked_kubeconfig_names_in_the_folder() {
 
 #[test]
 fn what_a_kubeconfig_names_is_not_looked_for_without_end() {
-    let words: Vec<_> = (0..5000).map(|at| format!("w{at}")).collect();
+    let words: Vec<_> = (0..20_000).map(|at| format!("w{at}")).collect();
     let user = format!("exec: {{ command: sh, args: ['{}'] }}", words.join(" "));
     let refused = Project::kubernetes("", &user);
     let error = refused.list.add(&refused.config).unwrap_err().to_string();
-    assert!(error.contains("more than 4096 names"), "{error}");
+    assert!(error.contains("more than 32768 names"), "{error}");
+    let user = "exec: { command: sh, args: [&a '%s', *a, *a, *a, *a] }";
+    let user = user.replace("%s", &"w ".repeat(1 << 19));
+    let said_again = Project::kubernetes("", &user);
+    let error = said_again.list.add(&said_again.config).unwrap_err();
+    assert!(error.to_string().contains("larger than 4 MiB"), "{error}");
     let large = Project::kubernetes("", &format!("token: {}", "x".repeat(4 << 20)));
     let error = large.list.add(&large.config).unwrap_err().to_string();
     assert!(error.contains("larger than 4 MiB"), "{error}");

@@ -4,8 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use kube::config::{
-    AuthInfo, ExecInteractiveMode, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError,
-    LoadDataError,
+    AuthInfo, ExecConfig, ExecInteractiveMode, InClusterError, KubeConfigOptions, Kubeconfig,
+    KubeconfigError, LoadDataError,
 };
 use strongroom_backend_remote::{Endpoint, limits};
 use zeroize::Zeroizing;
@@ -67,6 +67,7 @@ pub fn names_in(bytes: &[u8]) -> Vec<String> {
         names.extend(user.client_key);
         names.extend(user.token_file);
         if let Some(exec) = user.exec {
+            names.extend(on_path(&exec));
             names.extend(exec.command);
             names.extend(exec.args.into_iter().flatten());
             let variables = exec.env.into_iter().flatten().flatten();
@@ -78,6 +79,23 @@ pub fn names_in(bytes: &[u8]) -> Vec<String> {
         names.extend(of_program.map(|(_, value)| value));
     }
     names
+}
+
+/// Where a program that is named without a folder would be found.
+fn on_path(exec: &ExecConfig) -> Vec<String> {
+    let Some(command) = exec.command.as_deref().filter(|it| !it.contains('/')) else {
+        return Vec::new();
+    };
+    let of_its_own = exec.env.iter().flatten().find_map(|variable| {
+        let named = variable.get("name").is_some_and(|name| name == "PATH");
+        named.then(|| variable.get("value")).flatten()
+    });
+    let path = of_its_own.map_or_else(|| std::env::var_os("PATH"), |path| Some(path.into()));
+    let folders = path.unwrap_or_default();
+    let places = std::env::split_paths(&folders).map(|folder| folder.join(command));
+    places
+        .map(|place| place.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The text of a kubeconfig, in any encoding that its reader takes.

@@ -28,8 +28,12 @@ const MOST_FILES: usize = 64;
 const MOST_BYTES: u64 = 64 << 20;
 /// The most bytes of those among them in which names of further files are looked for.
 const MOST_TEXT: u64 = 4 << 20;
+/// The most places where what such a text says is looked for.
+const MOST_PLACES: usize = 32_768;
 /// Between these, one text of a file may have several names: `--config=./login.json`.
 const BETWEEN: [char; 7] = ['=', ':', ',', ';', '"', '\'', '`'];
+/// As well, in what is left: `-d @request.json`, `sh -c "(./login <token)"`.
+const WITHIN: [char; 11] = ['@', '<', '>', '&', '|', '(', ')', '{', '}', '[', ']'];
 
 /// A file or folder that a setting names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +89,7 @@ impl Pins {
     /// One of them cannot be read, or there are too many.
     pub(super) fn of(config: &Config) -> io::Result<Self> {
         if config.named_files.len() > MOST_NAMES {
-            return Err(too_many_names());
+            return Err(too_many_names(MOST_NAMES));
         }
         let mut look = Look::at(config)?;
         let mut pins = Vec::new();
@@ -201,13 +205,21 @@ impl<'c> Look<'c> {
     ) -> io::Result<()> {
         let beside = path.parent().unwrap_or(path).to_owned();
         let bases = [beside, self.folder.clone()];
-        for text in self.texts(target)? {
-            let words = text.split(|c: char| c.is_whitespace() || BETWEEN.contains(&c));
-            let words = words.filter(|word| !word.is_empty());
-            for word in [text.as_str()].into_iter().chain(words) {
-                for base in &bases {
-                    self.inner(base, word, pins)?;
-                }
+        let texts = self.texts(target)?;
+        // One text may say the same name any number of times, and so may many.
+        let mut words: BTreeSet<&str> = texts.iter().map(String::as_str).collect();
+        for text in &texts {
+            for word in text.split(|c: char| c.is_whitespace() || BETWEEN.contains(&c)) {
+                words.insert(word);
+                // What is left of `file://name` is a name too.
+                words.insert(word.trim_start_matches('/'));
+                words.extend(word.split(WITHIN));
+            }
+        }
+        words.remove("");
+        for word in words {
+            for base in &bases {
+                self.inner(base, word, pins)?;
             }
         }
         Ok(())
@@ -218,8 +230,8 @@ impl<'c> Look<'c> {
         if self.inner.contains(&path) {
             return Ok(());
         }
-        if self.inner.len() >= MOST_NAMES {
-            return Err(too_many_names());
+        if self.inner.len() >= MOST_PLACES {
+            return Err(too_many_names(MOST_PLACES));
         }
         self.inner.insert(path.clone());
         if path.symlink_metadata().is_err() {
@@ -262,6 +274,11 @@ impl<'c> Look<'c> {
                 for NamesIn(names) in self.names_in {
                     texts.extend(names(&bytes));
                 }
+                // A file may say much with few bytes, as YAML can by its aliases.
+                let size: u64 = texts.iter().map(|text| text.len() as u64).sum();
+                if size > MOST_TEXT {
+                    return Err(too_much_text());
+                }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) if error.kind() == ErrorKind::FileTooLarge => return Err(error),
@@ -284,10 +301,7 @@ impl<'c> Look<'c> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
         let mut file = file.take(self.text_left + 1);
         file.read_to_end(&mut bytes)?;
-        self.text_left = file.limit().checked_sub(1).ok_or_else(|| {
-            let text = "the files that are named are larger than 4 MiB in all";
-            io::Error::new(ErrorKind::FileTooLarge, text)
-        })?;
+        self.text_left = file.limit().checked_sub(1).ok_or_else(too_much_text)?;
         Ok(bytes)
     }
 
@@ -331,8 +345,13 @@ impl<'c> Look<'c> {
     }
 }
 
-fn too_many_names() -> io::Error {
-    io::Error::other(format!("more than {MOST_NAMES} names are to be looked for"))
+fn too_much_text() -> io::Error {
+    let text = "the files that are named are larger than 4 MiB in all";
+    io::Error::new(ErrorKind::FileTooLarge, text)
+}
+
+fn too_many_names(most: usize) -> io::Error {
+    io::Error::other(format!("more than {most} names are to be looked for"))
 }
 
 fn too_many() -> io::Error {
