@@ -17,7 +17,9 @@ Examples:
   strongroom sync offline
   strongroom sync offline --accept-empty     after everything was deleted on purpose
 
-A vault is a copy by its table [vault.<id>.sync]; a running host keeps it in step by itself.
+A vault is a copy by its table [vault.<id>.sync]. A running host makes it when it starts (on-start), by
+time (every) and, of a source that tells, after a change (on-change). This command is on record as
+yours, what it reads and writes as that of host:sync.
 A source that cannot be read leaves the copy as it was, and it serves until it is older than 'max-stale'.")]
 pub(crate) struct Args {
     /// The vault that is the copy
@@ -46,7 +48,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let bar = output::working("reading the source");
     let synced = broker.sync(&args.vault, emptied).await;
     bar.finish_and_clear();
-    recorded.end(synced.is_ok(), None).await?;
+    let recorded = recorded.end(synced.is_ok(), None).await;
     let closed = broker.close().await;
     let synced = synced.map_err(|error| {
         let taken = matches!(error.code, ErrorCode::Conflict(_));
@@ -56,6 +58,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             false => failure,
         }
     })?;
+    recorded?;
     closed?;
     if context.json {
         return output::document(&json!({

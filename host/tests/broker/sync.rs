@@ -238,6 +238,12 @@ async fn it_follows_the_changes_that_its_source_tells_of() {
     until("the copy listens", || far.cloud.tell("other/x") == 2).await;
     assert_eq!(deaf.cloud.tell("app/a"), 0);
     let session = far.session();
+    far.cloud.tell_any();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(
+        get(&session, "a").await.is_err(),
+        "that it listens is no change"
+    );
     far.cloud.tell("app/a");
     let made = async || get(&session, "a").await.unwrap_or_default();
     let seen = async |value: &str| {

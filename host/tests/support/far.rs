@@ -113,9 +113,18 @@ impl Cloud {
 
     /// Tells all who listen that a secret changed; how many there are.
     pub fn tell(&self, path: &str) -> usize {
+        self.notice(Notice::Changed(&name(path)))
+    }
+
+    /// Tells that any may have changed, as when a watch begins.
+    pub fn tell_any(&self) -> usize {
+        self.notice(Notice::Any)
+    }
+
+    fn notice(&self, notice: Notice<'_>) -> usize {
         let listeners = self.listeners.lock().unwrap();
         for listener in &*listeners {
-            listener(Notice::Changed(&name(path)));
+            listener(notice);
         }
         listeners.len()
     }

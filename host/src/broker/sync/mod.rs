@@ -11,8 +11,9 @@
 
 mod job;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_backend::{Notice, Notices, Reference, VaultId, Which};
 use strongroom_backend_layers::{Jitter, copy_age, copy_mark};
@@ -31,7 +32,7 @@ pub(crate) use job::Tidy;
 /// The first wait after a failure, for which it doubles up to the longest.
 const AGAIN: Duration = Duration::from_secs(5);
 const LONGEST_AGAIN: Duration = Duration::from_secs(300);
-/// How long after a change a run begins: each reads all of the source.
+/// How long after a change a run begins, or ten times what the last one took: each reads all of the source.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// What bringing a copy in step came to.
@@ -110,10 +111,12 @@ async fn changes(
     let force = shared.force.load_full();
     let source = force.vaults.vault(sync.from.vault())?.open(shared).await?;
     let (wake, below) = (Arc::clone(wake), sync.from.path().to_owned());
+    let begun = AtomicBool::new(false);
     Ok(source.backend().notices(Arc::new(move |notice| {
         let ours = match notice {
             Notice::Changed(path) => path.as_str().starts_with(&below),
-            Notice::Any => true,
+            // The first says that it listens now: whether to copy at the start is another setting.
+            Notice::Any => begun.swap(true, Ordering::Relaxed),
         };
         if ours {
             wake.notify_one();
@@ -138,7 +141,7 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
         (true, ..) => Some(Duration::ZERO),
         (false, every, _) => every,
     };
-    let mut again = AGAIN;
+    let (mut again, mut calm) = (AGAIN, SETTLED);
     loop {
         if let (true, Some(shared)) = (listens, Weak::upgrade(&shared)) {
             // One that cannot be opened now is tried again before the next run.
@@ -147,13 +150,13 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
             notices = found.unwrap_or_default();
         }
         match (wait, &notices) {
-            // Hosts that started together do not ask together for ever.
-            (Some(wait), None) => tokio::time::sleep(wait - jitter.of(wait / 10)).await,
-            (Some(wait), Some(_)) => tokio::select! {
+            (Some(wait), Some(_)) if again == AGAIN => tokio::select! {
                 () = tokio::time::sleep(wait - jitter.of(wait / 10)) => {}
-                () = changed(&wake) => {}
+                () = changed(&wake, calm) => {}
             },
-            (None, Some(_)) => changed(&wake).await,
+            // Hosts that started together do not ask together for ever. After a failure changes wait too.
+            (Some(wait), _) => tokio::time::sleep(wait - jitter.of(wait / 10)).await,
+            (None, Some(_)) => changed(&wake, calm).await,
             (None, None) if listens => {
                 tokio::time::sleep(LONGEST_AGAIN).await;
                 continue;
@@ -163,8 +166,10 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
         let Some(strong) = Weak::upgrade(&shared) else {
             return;
         };
+        let began = Instant::now();
         let result = run(&strong, &id, &sync, Emptied::Refused).await;
         drop(strong);
+        calm = SETTLED.max(began.elapsed() * 10);
         vault.making.send_replace(false);
         match result {
             Ok(synced) => {
@@ -181,10 +186,11 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
     }
 }
 
-/// Ends some time after a change, so that of many at once one run takes all.
-async fn changed(wake: &Notify) {
+/// Ends some time after a change: of many at once one run takes all, and whoever may change one secret of
+/// the source has it read for a small part of the time at most.
+async fn changed(wake: &Notify, calm: Duration) {
     wake.notified().await;
-    tokio::time::sleep(SETTLED).await;
+    tokio::time::sleep(calm).await;
 }
 
 /// How old the copy is, where it was made.
