@@ -18,6 +18,22 @@
 //! # }
 //! ```
 //!
+//! # Settings
+//!
+//! ```toml
+//! [vault.prod]
+//! backend = "aws-ssm"
+//! prefix = "/prod/app/"             # required; begins and ends with `/`
+//! region = "eu-central-1"           # default: AWS_REGION, AWS_DEFAULT_REGION, then the profile's
+//! auth = { profile = "prod" }       # "default-chain" (default), a profile, or variables with keys:
+//!                                   # { access-key-id-env, secret-access-key-env, session-token-env }
+//! # key-id = "alias/app"            # KMS key of values that are written; default: the account's own
+//! # tier = "auto"                   # "standard", "advanced"
+//! # endpoint = "https://vpce-1.example"   # private links, emulators
+//! # ca-file = "ca.pem"              # trusted in place of the system's
+//! # names = { "stripe/api-key" = "LegacyStripeKey" }    # without the prefix
+//! ```
+//!
 //! # Names
 //!
 //! A path is a parameter's name behind the prefix, as it is: `stripe/api-key` under `/prod/app/` is

@@ -15,6 +15,35 @@
 //! # }
 //! ```
 //!
+//! # Settings
+//!
+//! ```toml
+//! [vault.prod]
+//! backend = "azure-key-vault"
+//! vault = "my-vault"                # or vault-url = "https://my-vault.vault.azure.net"
+//! auth = "managed-identity"         # required: or "developer", "workload-identity",
+//!                                   # { managed-identity = true, client-id },
+//!                                   # { workload-identity = true, client-id, tenant-id, token-file },
+//!                                   # { tenant-id, client-id, client-secret-env or client-secret-file }
+//! # prefix = "prod-app-"
+//! # delete = "soft"                 # "disable", "purge": see below
+//! # settle = 8                      # seconds, 1 to 300; with "purge" rather 45, and `deadline = "60s"`
+//! # endpoint = "https://kv.example"       # a private link
+//! # authority-host = "https://login.example"    # where tokens come from
+//! # ca-file = "ca.pem"              # trusted in place of the system's
+//! # names = { "stripe/api-key" = "LegacyStripeKey" }
+//! ```
+//!
+//! # Permissions
+//!
+//! | call | permissions for secrets |
+//! | --- | --- |
+//! | read | get |
+//! | list, describe, versions, read by number | get, list |
+//! | write, metadata | get, list, set; over a deleted secret also recover |
+//! | delete | get, list, set, delete; with `delete = "purge"` also purge |
+//! | undelete | get, list, set, recover |
+//!
 //! # Versions
 //!
 //! Key Vault gives versions random ids. The number of a version is the second in which it was made,

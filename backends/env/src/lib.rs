@@ -19,6 +19,20 @@
 //! # }
 //! ```
 //!
+//! # Settings
+//!
+//! ```toml
+//! [vault.variables]
+//! backend = "env"
+//! prefix = "MYAPP_"
+//!
+//! [vault.bootstrap]
+//! backend = "files"
+//! path = "secrets"                  # a folder; or json = "secrets.json"
+//! # allow-links = false
+//! # readable-by-others = false
+//! ```
+//!
 //! # The names of variables
 //!
 //! A path and its variable name each other: two paths never share a variable, and a listing turns

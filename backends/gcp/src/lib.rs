@@ -16,6 +16,26 @@
 //! # }
 //! ```
 //!
+//! # Settings
+//!
+//! ```toml
+//! [vault.prod]
+//! backend = "gcp-secret-manager"
+//! project = "shop-prod"                   # id or number
+//! auth = { key-file = "keys/gcp.json" }   # or { credentials-file }, both with allow-links = true for a
+//!                                         # mounted link; "default" (default); "none" for emulators
+//! # prefix = "app-"
+//! # location = "europe-west3"             # regional secrets; then no `replication`
+//! # endpoint = "https://gcp.example"      # private links, emulators
+//! # ca-file = "ca.pem"                    # trusted in place of the system's
+//! # names = { "stripe/api-key" = "LegacyStripeKey" }
+//!
+//! [vault.global]
+//! backend = "gcp-secret-manager"
+//! project = "shop-prod"
+//! replication = ["europe-west1"]          # of secrets that are made here; "automatic" (default)
+//! ```
+//!
 //! # What is where
 //!
 //! | here | there |

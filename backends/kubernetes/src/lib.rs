@@ -4,6 +4,23 @@
 //! delete and metadata; or, with [`Layout::Foreign`], serves the keys of Secrets that other tools
 //! wrote, read-only.
 //!
+//! # Settings
+//!
+//! ```toml
+//! [vault.prod]
+//! backend = "kubernetes"
+//! auth = { kubeconfig = "cluster.kubeconfig", context = "prod" }    # or "in-cluster", "default"; required
+//! namespace = "app"                 # required but in a pod
+//! # prefix = "shop-"
+//! # layout = "own"                  # "foreign": the keys of others' Secrets as `name/key`, read-only
+//! # keep-versions = 10              # 1 to 100
+//! # create-namespace = false
+//! # watch = true                    # caches, and copies with `on-change`, learn what others change
+//! # allow-exec = false              # a program that the kubeconfig logs in with
+//! # endpoint = "https://api.example"
+//! # names = { "stripe/api-key" = "stripe-credentials" }
+//! ```
+//!
 //! # Our own Secrets
 //!
 //! | where | what |

@@ -65,7 +65,8 @@ pub enum KeySource {
     },
     /// `{ env = "NAME" }`: an environment variable with the text of a key file.
     Env(String),
-    /// `{ keyring = "NAME" }`: an entry in the keyring of the operating system.
+    /// `{ keyring = "NAME" }`: reserved for the keyring of the operating system; refused when the store is
+    /// opened, as no program is built with it.
     Keyring(String),
 }
 
@@ -111,7 +112,7 @@ impl TryFrom<Raw> for KeySource {
             (None, None, Some(_), None) | (None, None, None, Some(_)) => {
                 Err("`allow-links` belongs to `file` and `passphrase-file`")
             }
-            _ => Err("a key has exactly one of `file`, `passphrase-file`, `env` and `keyring`"),
+            _ => Err("a key has exactly one of `file`, `passphrase-file` and `env`"),
         }
     }
 }

@@ -21,6 +21,17 @@
 //! # }
 //! ```
 //!
+//! # Settings
+//!
+//! ```toml
+//! [vault.app-secrets]
+//! backend = "local"
+//! path = "app-secrets.vault"
+//! key = { file = "keys/app-secrets.key" }   # or { passphrase-file }, both with allow-links = true for a
+//!                                           # mounted link, or { env = "NAME" }
+//! # keep-versions = 100                     # 1 to 1000; the oldest is destroyed first
+//! ```
+//!
 //! # Keys
 //!
 //! | key | made | protects |

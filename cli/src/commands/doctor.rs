@@ -26,6 +26,8 @@ Examples:
   strongroom doctor app-secrets
   strongroom doctor --accept-rollback app-secrets     after you restored it from a backup yourself
 
+A vault fails, too, where the clock of its service is so far off ours that it does harm.
+
 Exit code: 0 all is well, 5 something cannot answer now, 1 anything else.")]
 pub(crate) struct Args {
     /// This vault alone

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 
-/// Run the rotation of a secret now
+/// Run the rotation of a secret now: decided and recorded, but none is built in yet
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
