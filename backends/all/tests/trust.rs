@@ -138,6 +138,11 @@ fn trust_hangs_on_what_a_kubeconfig_names() {
         ),
         (
             "",
+            "exec: { command: log-in, env: [{ name: PATH, value: /usr/bin }, { name: PATH, value: ./bin }] }",
+            "bin/log-in",
+        ),
+        (
+            "",
             "auth-provider: { name: gcp, config: { cmd-path: ./login.sh } }",
             "login.sh",
         ),
@@ -247,10 +252,14 @@ fn what_a_kubeconfig_names_is_not_looked_for_without_end() {
     let refused = Project::kubernetes("", &user);
     let error = refused.list.add(&refused.config).unwrap_err().to_string();
     assert!(error.contains("more than 32768 names"), "{error}");
-    let user = "exec: { command: sh, args: [&a '%s', *a, *a, *a, *a] }";
-    let user = user.replace("%s", &"w ".repeat(1 << 19));
-    let said_again = Project::kubernetes("", &user);
-    let error = said_again.list.add(&said_again.config).unwrap_err();
+    let folders: Vec<_> = (0..20_000).map(|at| format!("f{at}")).collect();
+    let user = format!(
+        "exec: {{ command: {}, env: [{{ name: PATH, value: '{}' }}] }}",
+        "c".repeat(250),
+        folders.join(":")
+    );
+    let much = Project::kubernetes("", &user);
+    let error = much.list.add(&much.config).unwrap_err();
     assert!(error.to_string().contains("larger than 4 MiB"), "{error}");
     let large = Project::kubernetes("", &format!("token: {}", "x".repeat(4 << 20)));
     let error = large.list.add(&large.config).unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! The API server's address and our credentials, from a kubeconfig or from the pod that we run in.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -52,50 +53,80 @@ pub(crate) async fn load(config: &Config, base_dir: &Path) -> Result<kube::Confi
     Ok(loaded)
 }
 
+/// The longest name of a file.
+const MOST_NAME: usize = 255;
+/// The most bytes of names that are of use: a trust in more is refused.
+const MOST_TEXT: usize = 4 << 20;
+
 /// What a kubeconfig, of whichever context, has as names of files: certificates, keys, tokens, and
 /// what it says of a program that logs in. Nothing for what is no kubeconfig.
 pub fn names_in(bytes: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
     let Some(Ok(read)) = text(bytes).map(|text| Kubeconfig::from_yaml(&text)) else {
-        return names;
+        return Vec::new();
     };
-    for cluster in read.clusters.into_iter().filter_map(|it| it.cluster) {
-        names.extend(cluster.certificate_authority);
-    }
-    for user in read.auth_infos.into_iter().filter_map(|it| it.auth_info) {
-        names.extend(user.client_certificate);
-        names.extend(user.client_key);
-        names.extend(user.token_file);
-        if let Some(exec) = user.exec {
-            names.extend(on_path(&exec));
-            names.extend(exec.command);
-            names.extend(exec.args.into_iter().flatten());
-            let variables = exec.env.into_iter().flatten().flatten();
-            names.extend(variables.map(|(_, value)| value));
+    let clusters = read.clusters.into_iter().filter_map(|it| it.cluster);
+    let authorities = clusters.filter_map(|it| it.certificate_authority);
+    let users = read.auth_infos.into_iter().filter_map(|it| it.auth_info);
+    // Of many users most log in with the same program.
+    let mut names = BTreeSet::new();
+    let mut size = 0;
+    for name in authorities.chain(users.flat_map(names_of)) {
+        let len = name.len();
+        if names.insert(name) {
+            size += len;
         }
-        // The rest of it is tokens.
-        let provider = user.auth_provider.into_iter().flat_map(|it| it.config);
-        let of_program = provider.filter(|(key, _)| key.starts_with("cmd-"));
-        names.extend(of_program.map(|(_, value)| value));
+        if size > MOST_TEXT {
+            break;
+        }
     }
+    names.into_iter().collect()
+}
+
+fn names_of(user: AuthInfo) -> Vec<String> {
+    let mut names = Vec::new();
+    names.extend(user.client_certificate);
+    names.extend(user.client_key);
+    names.extend(user.token_file);
+    if let Some(exec) = user.exec {
+        names.extend(on_path(&exec));
+        names.extend(exec.command);
+        names.extend(exec.args.into_iter().flatten());
+        let variables = exec.env.into_iter().flatten().flatten();
+        names.extend(variables.map(|(_, value)| value));
+    }
+    // The rest of it is tokens.
+    let provider = user.auth_provider.into_iter().flat_map(|it| it.config);
+    let of_program = provider.filter(|(key, _)| key.starts_with("cmd-"));
+    names.extend(of_program.map(|(_, value)| value));
     names
 }
 
-/// Where a program that is named without a folder would be found.
+/// Where a program that is named without a folder would be found: in each folder that the file says, and
+/// of ours in those that hang on the current one. The others are the user's choice.
 fn on_path(exec: &ExecConfig) -> Vec<String> {
-    let Some(command) = exec.command.as_deref().filter(|it| !it.contains('/')) else {
+    let is_name = |it: &&str| it.len() <= MOST_NAME && !it.contains('/');
+    let Some(command) = exec.command.as_deref().filter(is_name) else {
         return Vec::new();
     };
-    let of_its_own = exec.env.iter().flatten().find_map(|variable| {
+    let said = exec.env.iter().flatten().filter_map(|variable| {
         let named = variable.get("name").is_some_and(|name| name == "PATH");
         named.then(|| variable.get("value")).flatten()
     });
-    let path = of_its_own.map_or_else(|| std::env::var_os("PATH"), |path| Some(path.into()));
-    let folders = path.unwrap_or_default();
-    let places = std::env::split_paths(&folders).map(|folder| folder.join(command));
+    let mut folders: BTreeSet<PathBuf> = said.flat_map(std::env::split_paths).collect();
+    let ours = std::env::var_os("PATH").unwrap_or_default();
+    folders.extend(std::env::split_paths(&ours).filter(|folder| folder.is_relative()));
+    let mut places = Vec::new();
+    let mut size = 0;
+    for folder in folders {
+        let place = folder.join(command).to_string_lossy().into_owned();
+        size += place.len();
+        places.push(place);
+        // More than who asks takes.
+        if size > MOST_TEXT {
+            break;
+        }
+    }
     places
-        .map(|place| place.to_string_lossy().into_owned())
-        .collect()
 }
 
 /// The text of a kubeconfig, in any encoding that its reader takes.

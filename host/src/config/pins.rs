@@ -138,7 +138,9 @@ struct Look<'c> {
     /// By the path without links; none of what is not there.
     seen: BTreeMap<PathBuf, Option<Digest>>,
     /// What the files of settings name in turn, by the path without links.
-    texts: BTreeMap<PathBuf, Vec<String>>,
+    words: BTreeMap<PathBuf, Arc<BTreeSet<String>>>,
+    /// Of which that was looked for, and beside what.
+    named_in: BTreeSet<(PathBuf, PathBuf)>,
     /// What they may name, where that would be.
     inner: BTreeSet<PathBuf>,
     /// How many bytes may still be read, and searched for names.
@@ -153,7 +155,8 @@ impl<'c> Look<'c> {
             folder: std::fs::canonicalize(config.dir())?,
             names_in: &config.names_in,
             seen: BTreeMap::new(),
-            texts: BTreeMap::new(),
+            words: BTreeMap::new(),
+            named_in: BTreeSet::new(),
             inner: BTreeSet::new(),
             left: MOST_BYTES,
             text_left: MOST_TEXT,
@@ -203,21 +206,13 @@ impl<'c> Look<'c> {
         target: PathBuf,
         pins: &mut Vec<(String, Pin)>,
     ) -> io::Result<()> {
-        let beside = path.parent().unwrap_or(path).to_owned();
-        let bases = [beside, self.folder.clone()];
-        let texts = self.texts(target)?;
-        // One text may say the same name any number of times, and so may many.
-        let mut words: BTreeSet<&str> = texts.iter().map(String::as_str).collect();
-        for text in &texts {
-            for word in text.split(|c: char| c.is_whitespace() || BETWEEN.contains(&c)) {
-                words.insert(word);
-                // What is left of `file://name` is a name too.
-                words.insert(word.trim_start_matches('/'));
-                words.extend(word.split(WITHIN));
-            }
+        let beside = normal(path.parent().unwrap_or(path));
+        // However many spellings of one name there are.
+        if !self.named_in.insert((target.clone(), beside.clone())) {
+            return Ok(());
         }
-        words.remove("");
-        for word in words {
+        let bases = [beside, self.folder.clone()];
+        for word in self.words(target)?.iter() {
             for base in &bases {
                 self.inner(base, word, pins)?;
             }
@@ -256,37 +251,38 @@ impl<'c> Look<'c> {
         Ok(())
     }
 
-    /// The names of files in a file of a setting. A file of the user's that cannot be read is none
-    /// that a vault could use.
-    fn texts(&mut self, target: PathBuf) -> io::Result<Vec<String>> {
+    /// What may be names of files in a file of a setting. A file of the user's that cannot be read is
+    /// none that a vault could use.
+    fn words(&mut self, target: PathBuf) -> io::Result<Arc<BTreeSet<String>>> {
         if self.names_in.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Arc::default());
         }
-        if let Some(texts) = self.texts.get(&target) {
-            return Ok(texts.clone());
+        if let Some(words) = self.words.get(&target) {
+            return Ok(Arc::clone(words));
         }
-        if self.texts.len() >= MOST_FILES {
+        if self.words.len() >= MOST_FILES {
             return Err(too_many());
         }
-        let mut texts = Vec::new();
+        let mut words = BTreeSet::new();
         match self.text(&target) {
             Ok(bytes) => {
-                for NamesIn(names) in self.names_in {
-                    texts.extend(names(&bytes));
-                }
+                let names = self.names_in.iter().map(|NamesIn(names)| names(&bytes));
+                let texts: Vec<String> = names.flatten().collect();
                 // A file may say much with few bytes, as YAML can by its aliases.
                 let size: u64 = texts.iter().map(|text| text.len() as u64).sum();
                 if size > MOST_TEXT {
                     return Err(too_much_text());
                 }
+                add_words(&texts, &mut words);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) if error.kind() == ErrorKind::FileTooLarge => return Err(error),
             Err(error) if target.starts_with(&self.folder) => return Err(error),
             Err(_) => {}
         }
-        self.texts.insert(target, texts.clone());
-        Ok(texts)
+        let words = Arc::new(words);
+        self.words.insert(target, Arc::clone(&words));
+        Ok(words)
     }
 
     /// The whole of a file, which may be a credential.
@@ -343,6 +339,21 @@ impl<'c> Look<'c> {
         })?;
         Ok(Digest::from_bytes(hash.finalize().into()))
     }
+}
+
+/// A text as it is, and each name that may stand in it. One may say the same any number of times.
+fn add_words(texts: &[String], words: &mut BTreeSet<String>) {
+    let mut found: BTreeSet<&str> = texts.iter().map(String::as_str).collect();
+    for text in texts {
+        for word in text.split(|c: char| c.is_whitespace() || BETWEEN.contains(&c)) {
+            found.insert(word);
+            // What is left of `file://name` is a name too.
+            found.insert(word.trim_start_matches('/'));
+            found.extend(word.split(WITHIN));
+        }
+    }
+    found.remove("");
+    words.extend(found.into_iter().map(str::to_owned));
 }
 
 fn too_much_text() -> io::Error {
