@@ -32,7 +32,8 @@ pub(crate) use job::Tidy;
 /// The first wait after a failure, for which it doubles up to the longest.
 const AGAIN: Duration = Duration::from_secs(5);
 const LONGEST_AGAIN: Duration = Duration::from_secs(300);
-/// How long after a change a run begins, or ten times what the last one took: each reads all of the source.
+/// How long after a change a run begins, and not before ten times what the last one took: each reads all of
+/// the source.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// What bringing a copy in step came to.
@@ -106,22 +107,29 @@ pub(super) fn start(shared: &Arc<Shared>) {
 async fn changes(
     shared: &Arc<Shared>,
     sync: &SyncConfig,
-    wake: &Arc<Notify>,
+    wake: &Arc<Wake>,
 ) -> Result<Option<Notices>, CallError> {
     let force = shared.force.load_full();
     let source = force.vaults.vault(sync.from.vault())?.open(shared).await?;
     let (wake, below) = (Arc::clone(wake), sync.from.path().to_owned());
-    let begun = AtomicBool::new(false);
     Ok(source.backend().notices(Arc::new(move |notice| {
         let ours = match notice {
             Notice::Changed(path) => path.as_str().starts_with(&below),
-            // The first says that it listens now: whether to copy at the start is another setting.
-            Notice::Any => begun.swap(true, Ordering::Relaxed),
+            // The first says that it listens now, which is news for a run that read before.
+            Notice::Any => wake.listened.swap(true, Ordering::Relaxed),
         };
         if ours {
-            wake.notify_one();
+            wake.changed.notify_one();
         }
     })))
+}
+
+/// What wakes a task before its time.
+#[derive(Default)]
+struct Wake {
+    changed: Notify,
+    /// Whether that anything may have changed is news.
+    listened: AtomicBool,
 }
 
 async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncConfig) {
@@ -133,7 +141,7 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
     if age.is_some_and(|age| age < sync.max_stale) {
         vault.making.send_replace(false);
     }
-    let wake = Arc::new(Notify::new());
+    let wake = Arc::new(Wake::default());
     let (mut listens, mut notices) = (sync.on_change, None);
     let mut wait = match (sync.on_start, sync.every, age) {
         // Each of many short runs of a host would copy everything.
@@ -141,7 +149,7 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
         (true, ..) => Some(Duration::ZERO),
         (false, every, _) => every,
     };
-    let (mut again, mut calm) = (AGAIN, SETTLED);
+    let (mut again, mut rested) = (AGAIN, Instant::now());
     loop {
         if let (true, Some(shared)) = (listens, Weak::upgrade(&shared)) {
             // One that cannot be opened now is tried again before the next run.
@@ -152,11 +160,11 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
         match (wait, &notices) {
             (Some(wait), Some(_)) if again == AGAIN => tokio::select! {
                 () = tokio::time::sleep(wait - jitter.of(wait / 10)) => {}
-                () = changed(&wake, calm) => {}
+                () = changed(&wake, rested) => {}
             },
             // Hosts that started together do not ask together for ever. After a failure changes wait too.
             (Some(wait), _) => tokio::time::sleep(wait - jitter.of(wait / 10)).await,
-            (None, Some(_)) => changed(&wake, calm).await,
+            (None, Some(_)) => changed(&wake, rested).await,
             (None, None) if listens => {
                 tokio::time::sleep(LONGEST_AGAIN).await;
                 continue;
@@ -167,9 +175,10 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
             return;
         };
         let began = Instant::now();
+        wake.listened.store(true, Ordering::Relaxed);
         let result = run(&strong, &id, &sync, Emptied::Refused).await;
         drop(strong);
-        calm = SETTLED.max(began.elapsed() * 10);
+        rested = Instant::now() + began.elapsed() * 10;
         vault.making.send_replace(false);
         match result {
             Ok(synced) => {
@@ -188,9 +197,10 @@ async fn keep(shared: Weak<Shared>, vault: Arc<Vault>, id: VaultId, sync: SyncCo
 
 /// Ends some time after a change: of many at once one run takes all, and whoever may change one secret of
 /// the source has it read for a small part of the time at most.
-async fn changed(wake: &Notify, calm: Duration) {
-    wake.notified().await;
-    tokio::time::sleep(calm).await;
+async fn changed(wake: &Wake, rested: Instant) {
+    wake.changed.notified().await;
+    let left = rested.saturating_duration_since(Instant::now());
+    tokio::time::sleep(left.max(SETTLED)).await;
 }
 
 /// How old the copy is, where it was made.
