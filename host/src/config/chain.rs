@@ -65,10 +65,11 @@ pub(super) type Links = Vec<(String, Range<usize>)>;
 /// Reads `chain` and what goes with it.
 pub(super) fn chain(section: &mut Section<'_, '_>) -> Option<(ChainConfig, Links)> {
     let reader = section.reader;
-    let texts = section.strings("chain");
+    let mut texts = section.strings("chain");
     if texts.len() > MOST_MEMBERS {
         let message = || format!("'chain' holds more than {MOST_MEMBERS} vaults");
         reader.report(section.span(), message);
+        texts.truncate(MOST_MEMBERS);
     }
     if section.lacks("chain") {
         section.missing("chain", ": the ids of vaults, first asked first");
@@ -250,6 +251,8 @@ impl Walk<'_> {
             }
             if let Some(None) = self.seen.get(&next) {
                 self.report_loop(&next);
+                // Without a bound, and said so already.
+                (all.asked, told) = (usize::MAX, true);
                 continue;
             }
             let found = self.visit(&next);
