@@ -200,7 +200,7 @@ fn many_secrets_of_one_vault_are_read_in_as_few_calls_as_it_has() {
     args.extend(["--", "sh", "-c", script].map(String::from));
     let answer = far.run(args).ok();
     assert_eq!(answer.text(), "value 0,value 99,value 100,value 104,");
-    // The service gives ten in a call; a hundred are asked for at once, then the other five.
+    // The service gives ten in a call; twenty are asked for at once.
     assert_eq!(far.calls("GetParameters"), 11);
     assert_eq!(far.calls("GetParameter"), 0);
 

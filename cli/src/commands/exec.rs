@@ -171,13 +171,23 @@ async fn read(
         all.push((at, reference.clone()));
     }
     let mut secrets = BTreeMap::new();
-    for chunk in vaults.values().flat_map(|all| all.chunks(AT_ONCE)) {
-        let references: Vec<_> = chunk.iter().map(|(_, it)| it.clone()).collect();
-        let read = session.get_many(&references).await?;
-        secrets.extend(chunk.iter().map(|(at, _)| *at).zip(read));
+    for all in vaults.values() {
+        for chunk in all.chunks(AT_ONCE) {
+            let references: Vec<_> = chunk.iter().map(|(_, it)| it.clone()).collect();
+            let read = session.get_many(&references).await?;
+            let failed = read.iter().any(Result::is_err);
+            secrets.extend(chunk.iter().map(|(at, _)| *at).zip(read));
+            // What is left of this vault comes later in the order given.
+            if failed {
+                break;
+            }
+        }
     }
     let mut values = BTreeMap::new();
-    for (Binding { name, .. }, secret) in bindings.iter().zip(secrets.into_values()) {
+    for (at, Binding { name, .. }) in bindings.iter().enumerate() {
+        let Some(secret) = secrets.remove(&at) else {
+            return Err(Failure::failed(format!("--env {name} was not read")));
+        };
         let secret =
             secret.map_err(|error| Failure::from(error).while_doing(format!("--env {name}")))?;
         check_value(name, &secret.value)?;
