@@ -83,6 +83,13 @@ fn kill_and_go_on(moved: &Move) {
             let (left, come) = ((moved.stock)(&room, &from), (moved.stock)(&room, &to));
             nothing_is_lost(&whole, &left, &come, round);
             killed += usize::from(was_killed);
+            // As fast as the machine is now, so that the next one falls in between.
+            longest = match (was_killed, come.is_empty()) {
+                (false, _) => longest * 3 / 4,
+                (true, true) => longest * 5 / 4,
+                (true, false) => longest,
+            }
+            .max(2);
             between += usize::from(was_killed && !left.is_empty() && !come.is_empty());
             // Where the kill came after the last secret there is nothing to move any more.
             room.run(&args).exits(if left.is_empty() { 4 } else { 0 });

@@ -1,4 +1,11 @@
 //! The settings that each store's page shows, those that are commented out too, are settings.
+#![cfg(all(
+    feature = "aws-secrets-manager",
+    feature = "aws-ssm",
+    feature = "azure-key-vault",
+    feature = "gcp-secret-manager",
+    feature = "kubernetes"
+))]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
