@@ -10,7 +10,7 @@ fn refused(table: &str, line_of: &str, parts: &[&str]) {
     let file = std::fs::read_to_string(shop.room.path("strongroom.toml")).unwrap();
     let at = file
         .lines()
-        .position(|line| line.contains(line_of))
+        .position(|line| !line.starts_with('#') && line.contains(line_of))
         .unwrap()
         + 1;
     let answer = shop.run(["get", "far:a"]).exits(2);
