@@ -221,6 +221,23 @@ fn many_secrets_of_one_vault_are_read_in_as_few_calls_as_it_has() {
     assert_eq!(read, asked);
 }
 
+/// Each further call to a vault that does not answer would take its whole deadline.
+#[test]
+fn a_vault_is_not_asked_on_behind_a_failure() {
+    let far = Far::new("");
+    let mut args = vec!["exec".to_owned()];
+    for number in 0..45 {
+        if number != 4 {
+            far.put(&format!("n/{number}"), "canary");
+        }
+        args.extend(["--env".to_owned(), format!("V{number}=far:n/{number}")]);
+    }
+    args.extend(["--", "true"].map(String::from));
+    let answer = far.run(args).exits(4).says("--env V4:");
+    assert!(!answer.stderr.contains("canary"), "{}", answer.stderr);
+    assert_eq!(far.calls("GetParameters"), 2, "twenty of them by tens");
+}
+
 #[test]
 fn nothing_is_read_for_a_program_that_cannot_start() {
     let room = room();
